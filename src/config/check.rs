@@ -1,0 +1,109 @@
+//! From what was written to what it means.
+//!
+//! Reads every field of every file and goes on after a fault, so that one reading tells them all.
+//! Pure: whether a secret exists, a host resolves or an address is free is for others to find out.
+
+mod keys;
+mod pools;
+mod secret;
+mod server;
+mod tenants;
+
+use super::at::{At, every};
+use super::complaint::{Complaints, File, Told};
+use super::plan::{Plan, TenantPlan};
+use super::raw::Node;
+
+/// What an included file is for.
+const TENANTS: &str = "tenants";
+const TOP: [&str; 4] = ["server", "pools", TENANTS, "include"];
+
+/// A file and its tree, if it has one.
+pub(super) type Tree<'a> = (File<'a>, Result<Node, Told>);
+
+/// The plan of a main file, which comes first, and of the files that it includes.
+pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Told> {
+    let Some(((file, main), included)) = trees.split_first() else {
+        let nowhere = File { order: 0, name: "" };
+        return Err(out.add(nowhere, super::complaint::Mark::TOP, &"whole file", "is missing", "name one"));
+    };
+    let main = match main {
+        Ok(node) => At::top(*file, node),
+        // Without the pools, an included file could only be misjudged.
+        Err(told) => return Err(*told),
+    };
+    let top = main.fields(&TOP, out)?;
+    let server = server::server(&top.section("server"), out);
+    let pools_at = top.need("pools", "write at least one pool with a backend", out);
+    let pools = pools_at.and_then(|at| pools::pools(&at, out));
+    let patterns = top.or("include", Vec::new(), out, patterns);
+
+    let names = match &pools_at {
+        Ok(at) => pools::names(at),
+        Err(_) => None,
+    };
+    let mut seen = tenants::Seen::new(names);
+    let mut all: Vec<Result<Vec<TenantPlan>, Told>> = Vec::new();
+    if let Some(at) = top.get(TENANTS) {
+        all.push(tenants::tenants(&at, &mut seen, out));
+    }
+    all.extend(included.iter().map(|(file, tree)| included_tenants(*file, tree, &mut seen, out)));
+    if all.is_empty() {
+        all.push(
+            top.need(TENANTS, "write at least one tenant, here or in an included file", out)
+                .map(|_| Vec::new()),
+        );
+    }
+    let tenants = every(all.into_iter()).map(|files| files.into_iter().flatten().collect());
+
+    patterns?;
+    let server = server?;
+    Ok(Plan {
+        boot: server.boot,
+        caps: server.caps,
+        openai_models: server.openai_models,
+        pools: pools?,
+        tenants: tenants?,
+    })
+}
+
+/// The patterns under `include:`, when they can be read.
+pub(super) fn includes(file: File<'_>, root: &Node) -> Vec<String> {
+    let mut unsaid = Complaints::default();
+    let top = At::top(file, root);
+    top.fields(&TOP, &mut unsaid)
+        .and_then(|fields| fields.or("include", Vec::new(), &mut unsaid, patterns))
+        .unwrap_or_default()
+}
+
+/// Patterns stay below the directory of the main file, so that a stray one cannot read the rest of the disk.
+fn patterns(at: &At<'_>, out: &mut Complaints) -> Result<Vec<String>, Told> {
+    const MEND: &str = "write a pattern below this file's directory, such as tenants.d/*.yaml";
+    let pattern = |at: At<'_>, out: &mut Complaints| {
+        let text = at.text(out)?;
+        if text.is_empty() {
+            return Err(at.complain(out, "is empty", MEND));
+        }
+        if text.starts_with('/') || text.split('/').any(|part| part == "..") {
+            return Err(at.complain(out, "leads out of the directory", MEND));
+        }
+        Ok(text.to_owned())
+    };
+    every(at.items(out)?.map(|at| pattern(at, out)))
+}
+
+fn included_tenants(
+    file: File<'_>,
+    tree: &Result<Node, Told>,
+    seen: &mut tenants::Seen<'_>,
+    out: &mut Complaints,
+) -> Result<Vec<TenantPlan>, Told> {
+    let node = match tree {
+        Ok(node) => node,
+        Err(told) => return Err(*told),
+    };
+    let top = At::top(file, node);
+    let fields = top.fields(&[TENANTS], out)?;
+    let at = fields.need(TENANTS, "an included file is a `tenants:` map", out)?;
+    tenants::tenants(&at, seen, out)
+}

@@ -1,0 +1,221 @@
+//! The `server:` section: where we listen, and how much a request may cost.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::config::at::{At, every, truth};
+use crate::config::complaint::{Complaints, Told};
+use crate::config::plan::{Boot, Caps, Listener};
+use crate::config::raw::Value;
+use crate::config::units::{DAY, TICK, count, duration, size};
+
+const FIELDS: [&str; 11] = [
+    "listen",
+    "admin",
+    "demo_model",
+    "threads",
+    "max_body",
+    "max_head",
+    "max_event",
+    "max_response",
+    "body_timeout",
+    "drain",
+    "openai_models",
+];
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+const THREADS: usize = 2;
+/// More threads than this are a slip: no machine of ours has so many cores.
+const THREADS_BOUNDS: RangeInclusive<usize> = 1..=256;
+const MAX_BODY: usize = 8 * MIB;
+const MAX_HEAD: usize = 32 * KIB;
+/// The framework itself stops reading a head at 1 MiB.
+const MAX_HEAD_BOUNDS: RangeInclusive<usize> = KIB..=MIB;
+const MAX_EVENT: usize = MIB;
+const MAX_RESPONSE: usize = 32 * MIB;
+/// Bodies, events and answers are held in memory whole.
+const HELD_BOUNDS: RangeInclusive<usize> = KIB..=GIB;
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+const DRAIN: Duration = Duration::from_secs(60);
+
+/// What the section means.
+pub(super) struct Server {
+    pub(super) boot: Boot,
+    pub(super) caps: Caps,
+    pub(super) openai_models: bool,
+}
+
+/// Reads the section; an empty one is all defaults.
+pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> {
+    let fields = at.fields(&FIELDS, out)?;
+    let mut taken = Taken::default();
+    let listen = match fields.get("listen") {
+        Some(at) => listeners(&at, &mut taken, out),
+        None => {
+            taken.0.push(("server.listen".to_owned(), LISTEN));
+            Ok(vec![Listener { address: LISTEN, h2c: false }])
+        }
+    };
+    let admin = fields.get("admin").map(|at| taken.claim(&at, address(&at, out)?, out)).transpose();
+    let demo_model =
+        fields.get("demo_model").map(|at| taken.claim(&at, loopback(&at, out)?, out)).transpose();
+
+    let threads = fields.or("threads", THREADS, out, |at, out| count(at, THREADS_BOUNDS, out));
+    let drain = fields.or("drain", DRAIN, out, |at, out| duration(at, Duration::ZERO..=DAY, out));
+    let max_body = fields.or("max_body", MAX_BODY, out, |at, out| size(at, HELD_BOUNDS, out));
+    let max_head = fields.or("max_head", MAX_HEAD, out, |at, out| size(at, MAX_HEAD_BOUNDS, out));
+    let max_event = fields.or("max_event", MAX_EVENT, out, |at, out| size(at, HELD_BOUNDS, out));
+    let max_response = fields.or("max_response", MAX_RESPONSE, out, |at, out| size(at, HELD_BOUNDS, out));
+    let body_timeout = fields.or("body_timeout", BODY_TIMEOUT, out, |at, out| duration(at, TICK..=DAY, out));
+    let openai_models = fields.or("openai_models", false, out, truth);
+    Ok(Server {
+        boot: Boot {
+            listen: listen?,
+            admin: admin?,
+            demo_model: demo_model?,
+            threads: threads?,
+            drain: drain?,
+        },
+        caps: Caps {
+            max_body: max_body?,
+            max_head: max_head?,
+            max_event: max_event?,
+            max_response: max_response?,
+            body_timeout: body_timeout?,
+        },
+        openai_models: openai_models?,
+    })
+}
+
+/// One listener, or a list of them.
+fn listeners(at: &At<'_>, taken: &mut Taken, out: &mut Complaints) -> Result<Vec<Listener>, Told> {
+    match at.value() {
+        Value::List(items) if items.is_empty() => {
+            Err(at.complain(out, "is empty", "write at least one address, such as 127.0.0.1:8080"))
+        }
+        Value::List(_) => every(at.items(out)?.map(|at| listener(&at, taken, out))),
+        Value::Scalar(_) | Value::Map(_) | Value::Refused(_) => Ok(vec![listener(at, taken, out)?]),
+    }
+}
+
+fn listener(at: &At<'_>, taken: &mut Taken, out: &mut Complaints) -> Result<Listener, Told> {
+    match at.value() {
+        Value::Map(_) => {
+            let fields = at.fields(&["address", "h2c"], out)?;
+            let address = fields
+                .need("address", "write one, such as 127.0.0.1:8080", out)
+                .and_then(|at| taken.claim(&at, address(&at, out)?, out));
+            let h2c = fields.or("h2c", false, out, truth);
+            Ok(Listener { address: address?, h2c: h2c? })
+        }
+        Value::Scalar(_) | Value::List(_) | Value::Refused(_) => {
+            Ok(Listener { address: taken.claim(at, address(at, out)?, out)?, h2c: false })
+        }
+    }
+}
+
+/// An address and a port. A name is refused: what it resolves to is not ours to guess.
+fn address(at: &At<'_>, out: &mut Complaints) -> Result<SocketAddr, Told> {
+    const MEND: &str = "write an address and a port, such as 127.0.0.1:8080 or \"[::1]:8080\"";
+    let scalar = at.scalar("an address and a port", MEND, out)?;
+    match scalar.text.parse::<SocketAddr>() {
+        Ok(address) if address.port() == 0 => {
+            Err(at.complain(out, "has port 0, which nobody could find", "write a port from 1 to 65535"))
+        }
+        Ok(address) => Ok(address),
+        Err(_) => Err(at.complain(out, "is not an address and a port", MEND)),
+    }
+}
+
+fn loopback(at: &At<'_>, out: &mut Complaints) -> Result<SocketAddr, Told> {
+    let address = address(at, out)?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    let wrong = "is not a loopback address, and the demo model must not be reached from elsewhere";
+    Err(at.complain(out, wrong, "write 127.0.0.1 and a port"))
+}
+
+/// The addresses that fields before this one listen on.
+#[derive(Default)]
+struct Taken(Vec<(String, SocketAddr)>);
+
+impl Taken {
+    /// Takes an address for a field, unless another one has it.
+    fn claim(&mut self, at: &At<'_>, mine: SocketAddr, out: &mut Complaints) -> Result<SocketAddr, Told> {
+        if let Some((path, other)) = self.0.iter().find(|(_, other)| overlap(mine, *other)) {
+            let wrong = format!("overlaps with {path} ({other})");
+            return Err(at.complain(out, wrong, "give each its own port"));
+        }
+        self.0.push((at.path.to_string(), mine));
+        Ok(mine)
+    }
+}
+
+/// An unspecified address takes its port on every address, IPv6's also on IPv4.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let anywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && (anywhere || one.ip() == other.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::at::tests::reading;
+
+    #[test]
+    fn an_empty_section_is_all_defaults() {
+        let server = reading("{}", server).unwrap_or_else(|told| panic!("{told:?}"));
+        assert_eq!(server.boot.listen, [Listener { address: LISTEN, h2c: false }]);
+        assert_eq!((server.boot.admin, server.boot.demo_model), (None, None));
+        assert_eq!(server.caps.max_body, 8 << 20);
+    }
+
+    #[test]
+    fn listen_is_one_or_many_and_short_or_long() {
+        for (text, expected) in [
+            ("127.0.0.1:1", vec![("127.0.0.1:1", false)]),
+            ("{ address: 127.0.0.1:1, h2c: true }", vec![("127.0.0.1:1", true)]),
+            (
+                "[127.0.0.1:1, { address: '[::1]:1' }, 127.0.0.1:2]",
+                vec![("127.0.0.1:1", false), ("[::1]:1", false), ("127.0.0.1:2", false)],
+            ),
+        ] {
+            let read = reading(text, |at, out| listeners(at, &mut Taken::default(), out)).unwrap();
+            let read: Vec<_> = read.iter().map(|l| (l.address.to_string(), l.h2c)).collect();
+            let expected: Vec<_> = expected.into_iter().map(|(a, h2c)| (a.to_owned(), h2c)).collect();
+            assert_eq!(read, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_numeric_and_has_a_port() {
+        for bad in [
+            "8080",
+            "localhost:8080",
+            ":8080",
+            "127.0.0.1",
+            "127.0.0.1:0",
+            "127.0.0.1:70000",
+            "'::1:80'",
+            "1.2.3:80",
+        ] {
+            assert!(reading(bad, address).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_unspecified_address_overlaps_with_all_others_of_its_port() {
+        let overlaps = |one: &str, other: &str| overlap(one.parse().unwrap(), other.parse().unwrap());
+        assert!(overlaps("0.0.0.0:80", "127.0.0.1:80"));
+        assert!(overlaps("[::]:80", "127.0.0.1:80"));
+        assert!(overlaps("[::1]:80", "[::1]:80"));
+        assert!(!overlaps("[::1]:80", "127.0.0.1:80"));
+        assert!(!overlaps("0.0.0.0:80", "127.0.0.1:81"));
+    }
+}

@@ -1,0 +1,199 @@
+//! The `tenants:` section, of the main file and of included ones: keys, aliases and their routes.
+
+use std::collections::HashMap;
+
+use super::keys::{Digests, keys};
+use super::pools;
+use crate::config::at::{At, Named, every};
+use crate::config::complaint::{Complaints, Told, nearest, quoted};
+use crate::config::naming::{MAX_ALIAS, MAX_MODEL, alias, free_text, identifier};
+use crate::config::plan::{ModelPlan, RoutePlan, TenantPlan};
+use crate::names::{Alias, ModelName, PoolName, TenantId};
+use crate::wire::completion::Expose;
+
+/// More tenants than this belong on more than one machine, and a list of them is more likely a slip.
+const MAX_TENANTS: usize = 100_000;
+/// A description is a sentence or two in a list of models, in characters.
+const MAX_DESCRIPTION: usize = 4096;
+
+/// What the tenants of all files have in common.
+pub(super) struct Seen<'a> {
+    /// `None` when the section could not be read, so that every route would be wrong.
+    pools: Option<Vec<&'a str>>,
+    tenants: HashMap<String, String>,
+    digests: Digests,
+}
+
+impl<'a> Seen<'a> {
+    /// Nothing yet but the names of the pools.
+    pub(super) fn new(pools: Option<Vec<&'a str>>) -> Self {
+        Self { pools, tenants: HashMap::new(), digests: Digests::new() }
+    }
+}
+
+/// Reads the tenants of one file; at least one.
+pub(super) fn tenants(
+    at: &At<'_>,
+    seen: &mut Seen<'_>,
+    out: &mut Complaints,
+) -> Result<Vec<TenantPlan>, Told> {
+    let named = at.named(out)?;
+    if named.len() == 0 {
+        return Err(at.complain(out, "is empty", "write at least one tenant"));
+    }
+    if seen.tenants.len() + named.len() > MAX_TENANTS {
+        let wrong = format!("there are more than {MAX_TENANTS} tenants");
+        return Err(at.complain(out, wrong, "serve some of them from another instance"));
+    }
+    every(named.map(|named| tenant(&named, seen, out)))
+}
+
+fn tenant(named: &Named<'_>, seen: &mut Seen<'_>, out: &mut Complaints) -> Result<TenantPlan, Told> {
+    let id = identifier(named, out).and_then(|id| match seen.tenants.insert(id.to_owned(), named.place()) {
+        Some(first) => {
+            let wrong = format!("this tenant is already at {first}");
+            Err(named.complain(out, wrong, "keep all of a tenant in one place"))
+        }
+        None => Ok(id),
+    });
+    let fields = named.value.fields(&["keys", "models"], out)?;
+    let keys = fields
+        .need(
+            "keys",
+            "a tenant without keys cannot be used; `byname keygen` prints a key and its digest",
+            out,
+        )
+        .and_then(|at| keys(&at, &mut seen.digests, out));
+    let models = fields.or("models", Vec::new(), out, |at, out| {
+        every(at.named(out)?.map(|named| model(&named, seen.pools.as_deref(), out)))
+    });
+    Ok(TenantPlan { id: TenantId::new(id?), keys: keys?, models: models? })
+}
+
+fn model(named: &Named<'_>, pools: Option<&[&str]>, out: &mut Complaints) -> Result<ModelPlan, Told> {
+    let alias = alias(named, out);
+    let fields = named.value.fields(&["display_name", "description", "routes", "expose"], out)?;
+    let display_name = match fields.get("display_name") {
+        Some(at) => free_text(&at, MAX_ALIAS, out),
+        None => alias,
+    };
+    let description = fields.or("description", String::new(), out, description);
+    let routes = fields
+        .need("routes", "write at least one, such as [ { pool: demo, model: some-model } ]", out)
+        .and_then(|at| routes(&at, pools, out));
+    let expose = fields.or("expose", Expose::default(), out, expose);
+    Ok(ModelPlan {
+        alias: Alias::new(alias?),
+        display_name: display_name?.to_owned(),
+        description: description?,
+        routes: routes?,
+        expose: expose?,
+    })
+}
+
+fn description(at: &At<'_>, out: &mut Complaints) -> Result<String, Told> {
+    let text = at.text(out)?;
+    if text.chars().nth(MAX_DESCRIPTION).is_some() {
+        return Err(at.complain(out, format!("is longer than {MAX_DESCRIPTION} characters"), "shorten it"));
+    }
+    Ok(text.to_owned())
+}
+
+fn routes(at: &At<'_>, pools: Option<&[&str]>, out: &mut Complaints) -> Result<Vec<RoutePlan>, Told> {
+    let items = at.items(out)?;
+    if items.len() == 0 {
+        return Err(at.complain(
+            out,
+            "is empty",
+            "write at least one, such as { pool: demo, model: some-model }",
+        ));
+    }
+    let mut seen: Vec<RoutePlan> = Vec::new();
+    every(items.map(|at| {
+        let route = route(&at, pools, out)?;
+        if seen.contains(&route) {
+            return Err(at.complain(out, "is the same route as one before it", "remove it"));
+        }
+        seen.push(route.clone());
+        Ok(route)
+    }))
+}
+
+fn route(at: &At<'_>, pools: Option<&[&str]>, out: &mut Complaints) -> Result<RoutePlan, Told> {
+    let fields = at.fields(&["pool", "model"], out)?;
+    let pool = fields.need("pool", "write the name of one under `pools:`", out).and_then(|at| {
+        let name = at.text(out)?;
+        match pools {
+            Some(pools) if !pools.contains(&name) => Err(pools::unknown(&at, name, pools, out)),
+            Some(_) | None => Ok(name),
+        }
+    });
+    let model = fields
+        .need("model", "write what the backing model calls itself", out)
+        .and_then(|at| free_text(&at, MAX_MODEL, out));
+    Ok(RoutePlan { pool: PoolName::new(pool?), model: ModelName::new(model?) })
+}
+
+fn expose(at: &At<'_>, out: &mut Complaints) -> Result<Expose, Told> {
+    const PARTS: [&str; 3] = ["reasoning", "logprobs", "usage_details"];
+    let mut all = Expose::default();
+    let parts = every(at.items(out)?.map(|at| {
+        let name = at.text(out)?;
+        let part = match name {
+            "reasoning" => &mut all.reasoning,
+            "logprobs" => &mut all.logprobs,
+            "usage_details" => &mut all.usage_details,
+            other => {
+                let mend = match nearest(other, PARTS) {
+                    Some(near) => format!("did you mean '{near}'?"),
+                    None => format!("known here: {}", PARTS.join(", ")),
+                };
+                return Err(at.complain(out, format!("there is no {} to expose", quoted(other)), mend));
+            }
+        };
+        if std::mem::replace(part, true) {
+            return Err(at.complain(out, "is listed twice", "keep one of them"));
+        }
+        Ok(())
+    }));
+    parts.map(|_| all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::at::tests::{complaint, reading};
+
+    fn seen() -> Seen<'static> {
+        Seen::new(Some(vec!["demo"]))
+    }
+
+    #[test]
+    fn an_alias_is_its_own_display_name() {
+        let text = "{ acme: { keys: {}, models: { a/b: { routes: [ { pool: demo, model: m } ] } } } }";
+        let read = reading(text, |at, out| tenants(at, &mut seen(), out)).unwrap();
+        let model = read.first().and_then(|tenant| tenant.models.first()).unwrap();
+        assert_eq!((model.display_name.as_str(), model.description.as_str()), ("a/b", ""));
+        assert_eq!(model.expose, Expose::default());
+    }
+
+    #[test]
+    fn what_is_exposed_is_named() {
+        let read = reading("[usage_details, reasoning]", expose);
+        assert_eq!(read, Ok(Expose { reasoning: true, logprobs: false, usage_details: true }));
+        for bad in ["[reasonning]", "[logprobs, logprobs]", "logprobs", "[all]"] {
+            assert!(reading(bad, expose).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_tenants_are_taken_and_one_more_is_not() {
+        let many = |count: usize| (0..count).map(|n| format!("t{n}: {{ keys: {{}} }}\n")).collect::<String>();
+        let read = reading(&many(MAX_TENANTS), |at, out| tenants(at, &mut seen(), out));
+        assert_eq!(read.map(|tenants| tenants.len()), Ok(MAX_TENANTS));
+        assert_eq!(
+            complaint(&many(MAX_TENANTS + 1), |at, out| tenants(at, &mut seen(), out)),
+            "there are more than 100000 tenants; serve some of them from another instance"
+        );
+    }
+}

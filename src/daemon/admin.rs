@@ -1,0 +1,46 @@
+//! The operator's listener: `/metrics`, `/healthz`, `/readyz`. Never reachable through a client's listener.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::{Method, Response, StatusCode, header};
+use pingora_core::apps::http_app::ServeHttp;
+use pingora_core::protocols::http::ServerSession;
+
+use super::stop::Running;
+use crate::metrics::Metrics;
+
+/// Serves the operator's pages.
+pub struct Admin {
+    pub metrics: Arc<Metrics>,
+    pub running: Running,
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let head = session.req_header();
+        if !matches!(head.method, Method::GET | Method::HEAD) {
+            return page(StatusCode::METHOD_NOT_ALLOWED, TEXT, b"GET or HEAD\n".to_vec());
+        }
+        match head.uri.path() {
+            "/healthz" => page(StatusCode::OK, TEXT, b"ok\n".to_vec()),
+            "/readyz" if self.running.is_ready() => page(StatusCode::OK, TEXT, b"ready\n".to_vec()),
+            "/readyz" => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, b"not ready\n".to_vec()),
+            "/metrics" => page(StatusCode::OK, PROMETHEUS, self.metrics.render()),
+            _ => page(StatusCode::NOT_FOUND, TEXT, b"/metrics /healthz /readyz\n".to_vec()),
+        }
+    }
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+fn page(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Response<Vec<u8>> {
+    let length = body.len();
+    let mut page = Response::new(body);
+    *page.status_mut() = status;
+    page.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    page.headers_mut().insert(header::CONTENT_LENGTH, header::HeaderValue::from(length));
+    page
+}

@@ -1,0 +1,83 @@
+//! The command line. The only file that knows how it is parsed.
+
+use std::path::PathBuf;
+
+use structopt::StructOpt;
+use structopt::clap::AppSettings;
+
+/// What the operator asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    Serve { file: PathBuf },
+    Test { file: PathBuf },
+    Keygen { prefix: Option<String> },
+}
+
+#[derive(StructOpt)]
+#[structopt(
+    name = "byname",
+    about = "An edge gateway for language models that answers by alias and never says who answered.",
+    setting = AppSettings::UnifiedHelpMessage,
+    global_setting = AppSettings::DeriveDisplayOrder
+)]
+struct Args {
+    /// The configuration file
+    #[structopt(short = "c", long, parse(from_os_str), default_value = "conf/byname.yaml")]
+    config: PathBuf,
+    /// Checks the configuration, prints every complaint and leaves: 0 if it is good, 64 if not
+    #[structopt(short, long)]
+    test: bool,
+    #[structopt(subcommand)]
+    sub: Option<Sub>,
+}
+
+#[derive(StructOpt)]
+enum Sub {
+    /// Makes a random client key and prints it with the digest that goes into the configuration
+    Keygen {
+        /// Begins the key, so that people see whose it is
+        #[structopt(long)]
+        prefix: Option<String>,
+    },
+}
+
+/// Parses the process's arguments; prints help or a complaint and leaves when there is nothing to run.
+pub fn parse() -> Command {
+    match Args::from_iter_safe(std::env::args_os()) {
+        Ok(args) => command(args),
+        Err(stop) if stop.use_stderr() => {
+            eprintln!("{}", stop.message);
+            std::process::exit(i32::from(super::EX_USAGE));
+        }
+        Err(stop) => stop.exit(),
+    }
+}
+
+fn command(args: Args) -> Command {
+    match args.sub {
+        Some(Sub::Keygen { prefix }) => Command::Keygen { prefix },
+        None if args.test => Command::Test { file: args.config },
+        None => Command::Serve { file: args.config },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Option<Command> {
+        let argv = std::iter::once("byname").chain(args.iter().copied());
+        Args::from_iter_safe(argv).ok().map(command)
+    }
+
+    #[test]
+    fn each_form_is_understood() {
+        let file = PathBuf::from("conf/byname.yaml");
+        assert_eq!(parsed(&[]), Some(Command::Serve { file: file.clone() }));
+        assert_eq!(parsed(&["-t"]), Some(Command::Test { file: file.clone() }));
+        assert_eq!(parsed(&["--test", "-c", "x"]), Some(Command::Test { file: "x".into() }));
+        assert_eq!(parsed(&["keygen"]), Some(Command::Keygen { prefix: None }));
+        assert_eq!(parsed(&["keygen", "--prefix", "a"]), Some(Command::Keygen { prefix: Some("a".into()) }));
+        assert_eq!(parsed(&["--nonsense"]), None);
+    }
+}

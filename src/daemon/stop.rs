@@ -1,0 +1,102 @@
+//! Stopping: TERM lets running requests end and leaves with the last of them; INT leaves now.
+//!
+//! Pingora sleeps its whole grace period after TERM, whether anything runs or not. So a thread of ours
+//! watches the requests and ends the process as soon as there is none.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::metrics::Metrics;
+use crate::proxy::access_log::AccessLog;
+
+/// How often the watching thread looks.
+const LOOK: Duration = Duration::from_millis(10);
+/// How long the last lines of the access log may take.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+const STARTING: u8 = 0;
+const READY: u8 = 1;
+const STOPPING: u8 = 2;
+
+/// Where the daemon is in its life. Clones share it.
+#[derive(Clone, Default)]
+pub struct Running(Arc<AtomicU8>);
+
+impl Running {
+    /// The listeners accept.
+    pub fn ready(&self) {
+        // A daemon that is stopping does not become ready again.
+        let _ = self.0.compare_exchange(STARTING, READY, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Whether new requests are welcome.
+    pub fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Acquire) == READY
+    }
+
+    fn stop(&self) {
+        self.0.store(STOPPING, Ordering::Release);
+    }
+}
+
+/// Waits for the signals that end the daemon.
+pub struct Signals {
+    pub running: Running,
+    pub metrics: Arc<Metrics>,
+    pub log: AccessLog,
+    pub drain: Duration,
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Signals {
+    async fn recv(&self) -> ShutdownSignal {
+        let (Ok(mut term), Ok(mut int), Ok(mut quit)) =
+            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::quit()))
+        else {
+            log::error!("signals cannot be handled; stop the daemon with KILL");
+            return std::future::pending().await;
+        };
+        let graceful = tokio::select! {
+            _ = term.recv() => true,
+            _ = quit.recv() => true,
+            _ = int.recv() => false,
+        };
+        self.running.stop();
+        if !graceful {
+            log::info!("INT: stopping now");
+            self.log.flush(LAST_LINES);
+            return ShutdownSignal::FastShutdown;
+        }
+        log::info!("TERM: stopping when {} running requests have ended", self.metrics.serving.get());
+        let (metrics, log, end) = (self.metrics.clone(), self.log.clone(), Instant::now() + self.drain);
+        std::thread::spawn(move || leave_with_the_last(&metrics, &log, end));
+        tokio::spawn(async move {
+            // A second signal means now.
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            std::process::exit(0);
+        });
+        ShutdownSignal::GracefulTerminate
+    }
+}
+
+fn leave_with_the_last(metrics: &Metrics, log: &AccessLog, end: Instant) {
+    // Requests whose head was just read count from their first hook on.
+    std::thread::sleep(LOOK);
+    while metrics.serving.get() > 0 && Instant::now() < end {
+        std::thread::sleep(LOOK);
+    }
+    let left = metrics.serving.get();
+    if left > 0 {
+        log::warn!("the time to drain is over: {left} requests are cut");
+    }
+    log.flush(LAST_LINES);
+    std::process::exit(0);
+}

@@ -1,0 +1,381 @@
+//! Every way we say no, and what the caller sees of it.
+//!
+//! [`GatewayError::public`] is the only place where a refusal gets a status, a code and words.
+//! What a client may not know has no room in [`Public`]; it stays in the error, for the log.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::names::Alias;
+
+/// A request that is not going to be answered by a backing model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GatewayError {
+    /// The body is not a chat completion request that we could pass on.
+    BadRequest(BadRequest),
+    /// No key, a malformed one, an unknown one or an expired one: one answer for all.
+    NoKey,
+    /// The key is good but may not do this.
+    NoScope(Scope),
+    /// Unknown alias, or another tenant's: the same answer for both.
+    NoSuchModel,
+    /// No such route.
+    UnknownPath,
+    /// The route exists; `allow` is the value of the `Allow` header.
+    WrongMethod { allow: &'static str },
+    /// The body did not arrive in time.
+    TooSlow,
+    /// The body is larger than `max_body`.
+    TooLarge,
+    /// The header block is larger than `max_head`.
+    HeadTooLarge,
+    /// The head is not HTTP that we accept.
+    BadHead,
+    /// The backing model refused the request itself: `context` when it was too long for it.
+    Rejected { context: bool },
+    /// No backing model gave a usable answer.
+    UpstreamDown { alias: Alias, fault: UpstreamFault },
+    /// We are about to stop.
+    Draining,
+    /// A fault of ours. The text is for the log.
+    Internal(&'static str),
+}
+
+/// What a key may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// `POST /v1/chat/completions`.
+    Chat,
+    /// `GET /v1/models` and `GET /v1/models/{id}`.
+    Models,
+}
+
+/// Why a request body was refused: the field by its name in our API, and what is wrong with it.
+///
+/// Both are our own words, so that nothing that a client sent is echoed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadRequest {
+    /// The field, such as `messages[2].role`; empty when the body as a whole is wrong.
+    pub field: Cow<'static, str>,
+    /// What is wrong, as a predicate: `must be a string`.
+    pub wrong: &'static str,
+}
+
+impl BadRequest {
+    /// A complaint about the body as a whole; `wrong` is a whole sentence without its full stop.
+    pub const fn body(wrong: &'static str) -> Self {
+        Self { field: Cow::Borrowed(""), wrong }
+    }
+
+    /// A complaint about one field.
+    pub fn field(field: impl Into<Cow<'static, str>>, wrong: &'static str) -> Self {
+        Self { field: field.into(), wrong }
+    }
+}
+
+impl fmt::Display for BadRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.field.is_empty() {
+            write!(f, "{}.", self.wrong)
+        } else {
+            write!(f, "`{}` {}.", self.field, self.wrong)
+        }
+    }
+}
+
+/// What a backend did wrong. For logs, metrics and the choice of another backend; never for a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UpstreamFault {
+    /// No backend is left to ask.
+    NoBackend,
+    /// Connection refused or reset while connecting.
+    Connect,
+    /// The connection was not made in time.
+    ConnectTimeout,
+    /// The TLS handshake failed.
+    Tls,
+    /// No useful byte of the answer in time.
+    FirstByteTimeout,
+    /// Silence between two events of a stream.
+    IdleTimeout,
+    /// The request as a whole took too long.
+    TotalTimeout,
+    /// The connection broke while we sent or waited.
+    Reset,
+    /// The answer is not HTTP, or has a status that no answer may have.
+    BadResponse,
+    /// The answer has a status that says the backend, our key or our configuration is at fault.
+    Status(u16),
+    /// The backend says that the request itself is wrong.
+    RejectedRequest(u16),
+    /// Neither `application/json` nor `text/event-stream` where it was due.
+    BadContentType,
+    /// Compressed, although we asked for it not to be.
+    BadEncoding,
+    /// Not JSON, or not UTF-8.
+    BadJson,
+    /// JSON, but not a completion.
+    BadShape,
+    /// A success status around an error object.
+    ErrorInAnswer,
+    /// One event is larger than `max_event`.
+    EventTooLarge,
+    /// The whole answer is larger than `max_response`.
+    TooLarge,
+    /// The answer ended before it was complete.
+    Truncated,
+}
+
+impl UpstreamFault {
+    /// A label for metrics and logs, from a closed set.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::NoBackend => "no_backend",
+            Self::Connect => "connect",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Tls => "tls",
+            Self::FirstByteTimeout => "first_byte_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::TotalTimeout => "total_timeout",
+            Self::Reset => "reset",
+            Self::BadResponse => "bad_response",
+            Self::Status(429) => "status_429",
+            Self::Status(400..=499) => "status_4xx",
+            Self::Status(500..=599) => "status_5xx",
+            Self::Status(_) => "status_other",
+            Self::RejectedRequest(_) => "rejected",
+            Self::BadContentType => "bad_content_type",
+            Self::BadEncoding => "bad_encoding",
+            Self::BadJson => "bad_json",
+            Self::BadShape => "bad_shape",
+            Self::ErrorInAnswer => "error_in_answer",
+            Self::EventTooLarge => "event_too_large",
+            Self::TooLarge => "too_large",
+            Self::Truncated => "truncated",
+        }
+    }
+}
+
+/// Whose fault a refusal is, as a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    Caller,
+    Policy,
+    Upstream,
+    Gateway,
+}
+
+impl Fault {
+    /// The label's text.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Policy => "policy",
+            Self::Upstream => "upstream",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
+/// What a client learns of a refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Public {
+    /// HTTP status.
+    pub status: u16,
+    /// `error.type`.
+    pub kind: &'static str,
+    /// `error.message`.
+    pub message: Cow<'static, str>,
+    /// `error.code`.
+    pub code: &'static str,
+    /// Headers that belong to this refusal alone.
+    pub header: Option<(&'static str, &'static str)>,
+}
+
+const CALLER: &str = "invalid_request_error";
+
+impl GatewayError {
+    /// The row of the API's error table for this refusal.
+    pub fn public(&self) -> Public {
+        let (status, kind, code, message): (u16, _, _, Cow<'static, str>) = match self {
+            Self::BadRequest(why) => (
+                400,
+                CALLER,
+                "invalid_request",
+                format!("Invalid chat completion request. {why}").into(),
+            ),
+            Self::Rejected { context: false } => (
+                400,
+                CALLER,
+                "invalid_request",
+                "Invalid chat completion request. The model does not accept this combination of fields.".into(),
+            ),
+            Self::Rejected { context: true } => (
+                400,
+                CALLER,
+                "invalid_request",
+                "Invalid chat completion request. The conversation is longer than this model accepts \
+                 (context_length_exceeded)."
+                    .into(),
+            ),
+            Self::BadHead => (
+                400,
+                CALLER,
+                "invalid_request",
+                "Malformed HTTP request.".into(),
+            ),
+            Self::NoKey => (401, CALLER, "invalid_api_key", "Missing or invalid API key.".into()),
+            Self::NoScope(Scope::Chat) => (
+                403,
+                CALLER,
+                "insufficient_scope",
+                "This API key is not authorized to invoke chat completions.".into(),
+            ),
+            Self::NoScope(Scope::Models) => (
+                403,
+                CALLER,
+                "insufficient_scope",
+                "This API key is not authorized to list models.".into(),
+            ),
+            Self::NoSuchModel => (
+                404,
+                "model_not_found",
+                "model_not_found",
+                "The requested model was not found.".into(),
+            ),
+            Self::UnknownPath => (404, CALLER, "not_found", "Unknown path.".into()),
+            Self::WrongMethod { .. } => (
+                405,
+                CALLER,
+                "method_not_allowed",
+                "This method is not allowed here.".into(),
+            ),
+            Self::TooSlow => (
+                408,
+                CALLER,
+                "request_timeout",
+                "The request body did not arrive in time.".into(),
+            ),
+            Self::TooLarge => (
+                413,
+                CALLER,
+                "request_too_large",
+                "The request body is too large.".into(),
+            ),
+            Self::HeadTooLarge => (
+                431,
+                CALLER,
+                "headers_too_large",
+                "The request headers are too large.".into(),
+            ),
+            Self::UpstreamDown { alias, .. } => (
+                502,
+                "upstream_unavailable",
+                "upstream_unavailable",
+                format!("The requested model alias '{alias}' is temporarily unavailable.").into(),
+            ),
+            Self::Draining => (
+                503,
+                "service_unavailable",
+                "service_unavailable",
+                "The service is restarting. Please retry.".into(),
+            ),
+            Self::Internal(_) => (500, "server_error", "internal_error", "Internal error.".into()),
+        };
+        let header = match self {
+            Self::NoKey => Some(("www-authenticate", "Bearer")),
+            Self::WrongMethod { allow } => Some(("allow", *allow)),
+            Self::Draining => Some(("retry-after", "1")),
+            Self::BadRequest(_)
+            | Self::Rejected { .. }
+            | Self::BadHead
+            | Self::NoScope(_)
+            | Self::NoSuchModel
+            | Self::UnknownPath
+            | Self::TooSlow
+            | Self::TooLarge
+            | Self::HeadTooLarge
+            | Self::UpstreamDown { .. }
+            | Self::Internal(_) => None,
+        };
+        Public { status, kind, message, code, header }
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::BadRequest(_)
+            | Self::Rejected { .. }
+            | Self::BadHead
+            | Self::NoKey
+            | Self::NoScope(_)
+            | Self::NoSuchModel
+            | Self::UnknownPath
+            | Self::WrongMethod { .. }
+            | Self::TooSlow
+            | Self::TooLarge
+            | Self::HeadTooLarge => Fault::Caller,
+            Self::UpstreamDown { .. } => Fault::Upstream,
+            Self::Draining | Self::Internal(_) => Fault::Gateway,
+        }
+    }
+
+    /// Why, as a metric label and log field: the public code, or the backend's fault.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::UpstreamDown { fault, .. } => fault.label(),
+            Self::Internal(what) => what,
+            Self::BadHead => "malformed_head",
+            Self::Rejected { .. } => "rejected_upstream",
+            Self::BadRequest(_)
+            | Self::NoKey
+            | Self::NoScope(_)
+            | Self::NoSuchModel
+            | Self::UnknownPath
+            | Self::WrongMethod { .. }
+            | Self::TooSlow
+            | Self::TooLarge
+            | Self::HeadTooLarge
+            | Self::Draining => self.public().code,
+        }
+    }
+}
+
+impl fmt::Display for GatewayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+impl std::error::Error for GatewayError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_fault_never_shows_in_what_the_client_gets() {
+        let alias = Alias::new("general");
+        let shapes = [
+            UpstreamFault::Tls,
+            UpstreamFault::Status(401),
+            UpstreamFault::Truncated,
+            UpstreamFault::BadJson,
+        ]
+        .map(|fault| GatewayError::UpstreamDown { alias: alias.clone(), fault }.public());
+        assert!(shapes.windows(2).all(|pair| pair[0] == pair[1]));
+        assert_eq!(
+            shapes[0].message,
+            "The requested model alias 'general' is temporarily unavailable."
+        );
+    }
+
+    #[test]
+    fn a_bad_request_is_the_fixed_sentence_and_one_more() {
+        let why = BadRequest::field("messages[2].role", "must be a string");
+        assert_eq!(
+            GatewayError::BadRequest(why).public().message,
+            "Invalid chat completion request. `messages[2].role` must be a string."
+        );
+    }
+}

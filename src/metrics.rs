@@ -1,0 +1,313 @@
+//! What is counted. One [`Metrics`] is made at the start and handed down; labels are configured names
+//! and closed enums only, and their handles are resolved when a configuration is built.
+
+use once_cell::sync::OnceCell;
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
+};
+
+use crate::error::GatewayError;
+
+/// Whole answers take from milliseconds to minutes.
+const DURATION: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
+/// A first token takes from 50 ms to a minute.
+const FIRST_TOKEN: &[f64] = &[0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0, 12.0, 25.0, 60.0];
+
+/// Every status that a client can get, and 499 for a client that left.
+const STATUSES: [u16; 14] = [200, 400, 401, 403, 404, 405, 408, 413, 429, 431, 499, 500, 502, 503];
+
+/// Every metric of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    first_token: HistogramVec,
+    tokens: IntCounterVec,
+    in_flight: IntGaugeVec,
+    refusals: IntCounterVec,
+    attempts: IntCounterVec,
+    upstream_latency: HistogramVec,
+    /// Requests of all tenants that are being served now.
+    pub serving: IntGauge,
+    /// Attempts after the first of a request.
+    pub retries: IntCounter,
+    /// Clients that left before their answer was complete.
+    pub disconnects: IntCounter,
+    /// Access-log lines that were dropped because their reader was too slow.
+    pub log_lines_dropped: IntCounter,
+    /// Bytes of request bodies that are held in memory now.
+    pub body_bytes: IntGauge,
+    /// How often a cap on sizes refused something.
+    pub caps: CapMetrics,
+    /// Configurations taken since the start, the first included.
+    pub config_generation: IntGauge,
+}
+
+/// One counter for each cap.
+#[derive(Debug)]
+pub struct CapMetrics {
+    pub max_body: IntCounter,
+    pub max_head: IntCounter,
+    pub max_event: IntCounter,
+    pub max_response: IntCounter,
+}
+
+/// How a token count was learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenSource {
+    /// The backing model said it.
+    Upstream,
+    /// Counted by us from what was delivered, because the model did not say.
+    Estimated,
+}
+
+impl TokenSource {
+    /// The label's text.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::Estimated => "estimated",
+        }
+    }
+}
+
+impl Metrics {
+    /// Creates and registers all metrics.
+    ///
+    /// # Errors
+    /// Only when a name here is malformed or taken twice, which the first test of a build shows.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new_custom(Some("byname".into()), None)?;
+        let counter = |name: &str, help: &str| -> prometheus::Result<IntCounter> {
+            let metric = IntCounter::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let counters = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
+            let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let gauge = |name: &str, help: &str| -> prometheus::Result<IntGauge> {
+            let metric = IntGauge::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
+        let histogram =
+            |name: &str, help: &str, labels: &[&str], buckets: &[f64]| -> prometheus::Result<HistogramVec> {
+                let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+                let metric = HistogramVec::new(opts, labels)?;
+                registry.register(Box::new(metric.clone()))?;
+                Ok(metric)
+            };
+        let in_flight = IntGaugeVec::new(
+            Opts::new("in_flight", "Requests being served now, by alias."),
+            &["tenant", "model"],
+        )?;
+        registry.register(Box::new(in_flight.clone()))?;
+        let cap_hits =
+            counters("cap_exceeded_total", "How often a configured cap refused something.", &["cap"])?;
+        let build =
+            Gauge::with_opts(Opts::new("build_info", "Always 1.").const_label("version", env!("CARGO_PKG_VERSION")))?;
+        build.set(1.0);
+        registry.register(Box::new(build))?;
+        let tenant_model = &["tenant", "model"];
+        Ok(Self {
+            requests: counters("requests_total", "Answered requests.", &["tenant", "model", "code"])?,
+            duration: histogram(
+                "request_duration_seconds",
+                "From the request's head to the answer's end.",
+                tenant_model,
+                DURATION,
+            )?,
+            first_token: histogram(
+                "time_to_first_token_seconds",
+                "From the request's head to the first useful byte of its answer.",
+                tenant_model,
+                FIRST_TOKEN,
+            )?,
+            tokens: counters("tokens_total", "Tokens used.", &["tenant", "model", "kind", "source"])?,
+            refusals: counters(
+                "refusals_total",
+                "Refused requests.",
+                &["tenant", "model", "reason", "fault"],
+            )?,
+            attempts: counters(
+                "upstream_attempts_total",
+                "Requests sent to backends.",
+                &["pool", "backend", "outcome"],
+            )?,
+            upstream_latency: histogram(
+                "upstream_latency_seconds",
+                "From the start of an attempt to the head of its answer.",
+                &["pool", "backend"],
+                FIRST_TOKEN,
+            )?,
+            serving: gauge("serving", "Requests of all tenants being served now.")?,
+            retries: counter("retries_total", "Attempts after the first of a request.")?,
+            disconnects: counter(
+                "client_disconnects_total",
+                "Clients that left before their answer was complete.",
+            )?,
+            log_lines_dropped: counter(
+                "log_lines_dropped_total",
+                "Access-log lines dropped because their reader was too slow.",
+            )?,
+            body_bytes: gauge("body_bytes", "Bytes of request bodies held in memory now.")?,
+            config_generation: gauge("config_generation", "Configurations taken since the start.")?,
+            caps: CapMetrics {
+                max_body: cap_hits.with_label_values(&["max_body"]),
+                max_head: cap_hits.with_label_values(&["max_head"]),
+                max_event: cap_hits.with_label_values(&["max_event"]),
+                max_response: cap_hits.with_label_values(&["max_response"]),
+            },
+            in_flight,
+            registry,
+        })
+    }
+
+    /// The Prometheus text format.
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(16 * 1024);
+        // Writing to memory fails for malformed families only, and those were refused in `new`.
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            log::error!("metrics cannot be rendered: {error}");
+        }
+        text
+    }
+
+    /// The handles of one alias; an empty model stands for requests that named none.
+    pub fn alias(&self, tenant: &str, model: &str) -> AliasMetrics {
+        let labels = &[tenant, model];
+        let tokens = |kind, source: TokenSource| {
+            self.tokens.with_label_values(&[tenant, model, kind, source.label()])
+        };
+        AliasMetrics {
+            tenant: tenant.into(),
+            model: model.into(),
+            requests: self.requests.clone(),
+            by_status: Default::default(),
+            refusals: self.refusals.clone(),
+            duration: self.duration.with_label_values(labels),
+            first_token: self.first_token.with_label_values(labels),
+            in_flight: self.in_flight.with_label_values(labels),
+            prompt: BySource {
+                upstream: tokens("prompt", TokenSource::Upstream),
+                estimated: tokens("prompt", TokenSource::Estimated),
+            },
+            completion: BySource {
+                upstream: tokens("completion", TokenSource::Upstream),
+                estimated: tokens("completion", TokenSource::Estimated),
+            },
+        }
+    }
+
+    /// The handles of one backend.
+    pub fn backend(&self, pool: &str, backend: &str) -> BackendMetrics {
+        BackendMetrics {
+            pool: pool.into(),
+            backend: backend.into(),
+            ok: self.attempts.with_label_values(&[pool, backend, "ok"]),
+            attempts: self.attempts.clone(),
+            latency: self.upstream_latency.with_label_values(&[pool, backend]),
+        }
+    }
+}
+
+/// A counter for each way of knowing.
+#[derive(Debug)]
+struct BySource {
+    upstream: IntCounter,
+    estimated: IntCounter,
+}
+
+/// What is counted for one alias of one tenant.
+#[derive(Debug)]
+pub struct AliasMetrics {
+    tenant: String,
+    model: String,
+    requests: IntCounterVec,
+    /// Made when a status is first seen, so that an alias costs a few series and not all of them.
+    by_status: [OnceCell<IntCounter>; STATUSES.len()],
+    refusals: IntCounterVec,
+    pub duration: Histogram,
+    pub first_token: Histogram,
+    pub in_flight: IntGauge,
+    prompt: BySource,
+    completion: BySource,
+}
+
+impl AliasMetrics {
+    /// Counts an answered request.
+    pub fn answered(&self, status: u16) {
+        let cell = STATUSES.iter().position(|s| *s == status).and_then(|at| self.by_status.get(at));
+        let make = || self.requests.with_label_values(&[&self.tenant, &self.model, &status.to_string()]);
+        match cell {
+            Some(cell) => cell.get_or_init(make).inc(),
+            None => make().inc(),
+        }
+    }
+
+    /// Counts a refusal by its reason.
+    pub fn refused(&self, error: &GatewayError) {
+        self.refusals
+            .with_label_values(&[&self.tenant, &self.model, error.reason(), error.fault().label()])
+            .inc();
+    }
+
+    /// Counts used tokens.
+    pub fn used(&self, prompt: u64, completion: u64, source: TokenSource) {
+        let (of_prompt, of_completion) = match source {
+            TokenSource::Upstream => (&self.prompt.upstream, &self.completion.upstream),
+            TokenSource::Estimated => (&self.prompt.estimated, &self.completion.estimated),
+        };
+        of_prompt.inc_by(prompt);
+        of_completion.inc_by(completion);
+    }
+}
+
+/// What is counted for one backend.
+#[derive(Debug)]
+pub struct BackendMetrics {
+    pool: String,
+    backend: String,
+    ok: IntCounter,
+    attempts: IntCounterVec,
+    pub latency: Histogram,
+}
+
+impl BackendMetrics {
+    /// An attempt that led to a complete answer.
+    pub fn succeeded(&self) {
+        self.ok.inc();
+    }
+
+    /// An attempt that failed; `outcome` comes from a closed set.
+    pub fn failed(&self, outcome: &'static str) {
+        self.attempts.with_label_values(&[&self.pool, &self.backend, outcome]).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alias_shows_only_the_statuses_that_it_has_answered() {
+        let metrics = Metrics::new().unwrap();
+        let alias = metrics.alias("acme", "general");
+        alias.answered(200);
+        alias.answered(200);
+        alias.answered(502);
+        alias.used(3, 4, TokenSource::Upstream);
+        let text = String::from_utf8(metrics.render()).unwrap();
+        assert!(text.contains(r#"byname_requests_total{code="200",model="general",tenant="acme"} 2"#), "{text}");
+        assert!(text.contains(r#"byname_requests_total{code="502",model="general",tenant="acme"} 1"#));
+        assert!(!text.contains(r#"code="404""#));
+        let tokens = r#"byname_tokens_total{kind="completion",model="general",source="upstream",tenant="acme"} 4"#;
+        assert!(text.contains(tokens));
+    }
+}

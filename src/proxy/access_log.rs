@@ -1,0 +1,238 @@
+//! One JSON line on standard output for every request. Never a key, a prompt or an answer.
+//!
+//! Writing never blocks a request: lines gather in memory, up to a cap, and a thread of their own
+//! writes them. When its reader is too slow, lines are dropped and counted.
+
+use std::io::Write;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use super::exchange::{Client, Exchange, Relay, Stage};
+use super::verdict;
+use crate::metrics::{Metrics, TokenSource};
+use crate::rules::failover::Sent;
+
+/// Lines that wait for their writer, in bytes. At 400 bytes a line that is some 10,000 requests.
+const MAX_PENDING: usize = 4 * 1024 * 1024;
+/// How long the writer lets lines gather, so that it costs one system call for many requests.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// Where lines go. Clones share it.
+#[derive(Clone, Default)]
+pub struct AccessLog(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    pending: Mutex<Pending>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Pending {
+    lines: Vec<u8>,
+    /// Lines handed to the operating system, ever; see [`AccessLog::flush`].
+    written: u64,
+    taken: u64,
+}
+
+impl AccessLog {
+    /// Takes a line, with its line break; `false` when there is no room for it.
+    pub fn push(&self, line: &[u8]) -> bool {
+        let mut pending = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if pending.lines.len() + line.len() > MAX_PENDING {
+            return false;
+        }
+        let wake = pending.lines.is_empty();
+        pending.lines.extend_from_slice(line);
+        pending.taken += 1;
+        drop(pending);
+        if wake {
+            self.0.more.notify_one();
+        }
+        true
+    }
+
+    /// Writes lines to `out` for ever. A broken `out` loses lines and nothing else.
+    pub fn write_to(&self, mut out: impl Write) -> ! {
+        let mut batch = Vec::new();
+        loop {
+            let upto = self.next_batch(&mut batch);
+            let written = out.write_all(&batch).and_then(|()| out.flush());
+            if let Err(error) = written {
+                log::debug!("the access log cannot be written: {error}");
+            }
+            batch.clear();
+            let mut pending = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            pending.written = upto;
+            drop(pending);
+            std::thread::sleep(GATHER);
+        }
+    }
+
+    fn next_batch(&self, batch: &mut Vec<u8>) -> u64 {
+        let pending = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self
+            .0
+            .more
+            .wait_while(pending, |pending| pending.lines.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut pending.lines, batch);
+        pending.taken
+    }
+
+    /// Waits until everything taken so far is written, but no longer than `patience`.
+    pub fn flush(&self, patience: Duration) {
+        let end = Instant::now() + patience;
+        let goal = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).taken;
+        while self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).written < goal && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias: Option<&'a str>,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backend: Option<&'a str>,
+    attempts: usize,
+    bytes_up: usize,
+    bytes_down: usize,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    tokens: Option<Tokens>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_token_ms: Option<f64>,
+    duration_ms: f64,
+}
+
+#[derive(Serialize, Clone, Copy)]
+struct Tokens {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    token_source: &'static str,
+}
+
+/// Counts a finished request and writes its line.
+pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &Exchange) {
+    let end = Instant::now();
+    let relay = match &exchange.stage {
+        Stage::Relaying(relay) => Some(&**relay),
+        Stage::Answered { relay, .. } => relay.as_deref(),
+        Stage::Arrived => None,
+    };
+    let (status, error) = match (&exchange.stage, relay) {
+        (Stage::Answered { status, error, .. }, _) => (*status, error.clone()),
+        // It left while it sent its request.
+        (Stage::Arrived, _) | (Stage::Relaying(_), None) => (499, None),
+        (Stage::Relaying(_), Some(relay)) => ended(relay, exchange),
+    };
+    let of = exchange.metrics();
+    of.answered(status);
+    of.duration.observe((end - exchange.arrived).as_secs_f64());
+    if let Some(error) = &error {
+        of.refused(error);
+    }
+    if status == 499 || relay.is_some_and(|relay| relay.client == Client::Left) {
+        metrics.disconnects.inc();
+    }
+    let mut tokens = None;
+    let mut first_token = None;
+    let mut backend = None;
+    if let Some(relay) = relay {
+        if let Some(first) = relay.tally.first_useful {
+            let wait = first - exchange.arrived;
+            of.first_token.observe(wait.as_secs_f64());
+            first_token = Some(millis(wait));
+        }
+        tokens = used(relay);
+        if let Some(used) = tokens {
+            let source = if relay.tally.usage.is_some() { TokenSource::Upstream } else { TokenSource::Estimated };
+            of.used(used.prompt_tokens, used.completion_tokens, source);
+        }
+        let asked = exchange.entry.as_ref().and_then(|entry| {
+            relay.tried.last().and_then(|target| target.of(&entry.routes)).map(|(_, backend)| backend)
+        });
+        backend = asked.map(|backend| backend.name.as_str());
+        if let (Some(asked), true, None) = (asked, relay.control.is_over(), relay.control.fault()) {
+            asked.metrics.succeeded();
+        }
+    }
+    let line = Line {
+        time: timestamp(exchange.wall),
+        request_id: exchange.id.as_str(),
+        tenant: exchange.caller.as_ref().map(|caller| caller.tenant.as_str()),
+        key: exchange.caller.as_ref().map(|caller| caller.key.as_str()),
+        alias: exchange.entry.as_ref().map(|entry| entry.alias.as_str()),
+        status,
+        code: error.as_ref().map(|error| error.public().code),
+        reason: error.as_ref().map(|error| error.reason()),
+        backend,
+        attempts: relay.map_or(0, |relay| relay.attempts),
+        bytes_up: relay.map_or(0, |relay| relay.body.len()),
+        bytes_down: relay.map_or(0, |relay| relay.tally.bytes_down),
+        tokens,
+        first_token_ms: first_token,
+        duration_ms: millis(end - exchange.arrived),
+    };
+    let mut text = Vec::with_capacity(512);
+    // Plain values always serialise.
+    if serde_json::to_writer(&mut text, &line).is_ok() {
+        text.push(b'\n');
+        if !log.push(&text) {
+            metrics.log_lines_dropped.inc();
+        }
+    }
+}
+
+/// How a relayed request ended: its status, and what it was told after that, if anything.
+fn ended(relay: &Relay, exchange: &Exchange) -> (u16, Option<crate::error::GatewayError>) {
+    let cut = relay.control.fault().zip(exchange.entry.as_ref());
+    match (relay.client, relay.sent(), cut) {
+        (Client::Left, _, _) => (499, None),
+        (Client::Waiting, Sent::Some, Some((fault, entry))) => {
+            (200, Some(verdict::refusal(Some(fault), &entry.alias)))
+        }
+        (Client::Waiting, Sent::Some | Sent::Nothing, _) => (200, None),
+    }
+}
+
+/// What the model said it used; without a word from it, one token an event of what was delivered.
+fn used(relay: &Relay) -> Option<Tokens> {
+    match relay.tally.usage {
+        Some(usage) => Some(Tokens {
+            prompt_tokens: usage.prompt,
+            completion_tokens: usage.completion,
+            token_source: TokenSource::Upstream.label(),
+        }),
+        None if relay.tally.events > 0 => Some(Tokens {
+            prompt_tokens: 0,
+            completion_tokens: relay.tally.events,
+            token_source: TokenSource::Estimated.label(),
+        }),
+        None => None,
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    // Microseconds are precise enough, and shorter to read.
+    (time.as_secs_f64() * 1_000_000.0).round() / 1_000.0
+}
+
+fn timestamp(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
+}

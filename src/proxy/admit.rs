@@ -1,0 +1,133 @@
+//! The gate: route, method, key, scope, declared size and type, body, JSON, schema, alias; in this order,
+//! so that a stranger cannot make us read or remember anything.
+
+use std::sync::Arc;
+use std::time::{Instant, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{Version, header};
+use pingora_core::protocols::http::ServerSession as HttpSession;
+
+use super::exchange::{Exchange, Relay};
+use super::held::Control;
+use super::intake::{self, NoBody};
+use crate::config::plan::Caps;
+use crate::error::{BadRequest, GatewayError, Scope};
+use crate::metrics::Metrics;
+use crate::rules::catalog::AliasEntry;
+use crate::rules::headers;
+use crate::rules::route::{Route, route};
+use crate::wire::voice::Voice;
+use crate::wire::request;
+
+/// What a request that passed the gate gets.
+pub enum Admitted {
+    /// An answer of ours.
+    Page(Bytes),
+    /// A backing model.
+    Relay(Box<Relay>),
+}
+
+/// Lets a request in, or says why not.
+///
+/// # Errors
+/// The refusal, or that the client left.
+pub async fn admit(
+    session: &mut HttpSession,
+    exchange: &mut Exchange,
+    metrics: &Metrics,
+) -> Result<Admitted, NoBody> {
+    let snapshot = exchange.snapshot.clone();
+    check_head(session, &snapshot.caps, metrics)?;
+    let head = session.req_header();
+    let asked = route(&head.method, head.uri.path())?;
+    let keys = head.headers.get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes());
+    let caller = exchange.caller.insert(snapshot.keys.identify(keys, exchange.wall)?.clone());
+    let tenant = snapshot.tenant(caller).ok_or(GatewayError::Internal("tenant_without_catalog"))?;
+    match asked {
+        Route::Models => {
+            caller.may(Scope::Models)?;
+            Ok(Admitted::Page(tenant.catalog.list().clone()))
+        }
+        Route::Model(id) => {
+            caller.may(Scope::Models)?;
+            let entry = exchange.entry.insert(tenant.catalog.resolve(&id)?.clone());
+            Ok(Admitted::Page(entry.card.clone()))
+        }
+        Route::Chat => {
+            caller.may(Scope::Chat)?;
+            check_declared(session, &snapshot.caps).inspect_err(|error| count(error, metrics))?;
+            let body = intake::read(session, &snapshot.caps).await.inspect_err(|no| {
+                if let NoBody::Refused(error) = no {
+                    count(error, metrics);
+                }
+            })?;
+            let asked = request::check(&body).map_err(GatewayError::BadRequest)?;
+            let entry = exchange.entry.insert(tenant.catalog.resolve(asked.alias())?.clone()).clone();
+            let version = session.req_header().version;
+            Ok(Admitted::Relay(relay(exchange, asked, body, version, &entry, metrics)))
+        }
+    }
+}
+
+fn relay(
+    exchange: &Exchange,
+    asked: request::ChatRequest,
+    body: Bytes,
+    version: Version,
+    entry: &AliasEntry,
+    metrics: &Metrics,
+) -> Box<Relay> {
+    let now = Instant::now();
+    // All attempts share the patience of the first route.
+    let total = entry.routes.first().map(|route| route.pool.timeouts.total).unwrap_or_default();
+    let end = now + total;
+    let created = exchange.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let voice = Voice::new(exchange.id.as_str(), created, asked.alias());
+    let control = Arc::new(Control::new(now, end));
+    Box::new(Relay::new(asked, body, voice, control, end, version, entry, metrics))
+}
+
+/// The size of the head, and the `Host` that HTTP/1.1 asks for (RFC 9112, 3.2).
+fn check_head(session: &HttpSession, caps: &Caps, metrics: &Metrics) -> Result<(), GatewayError> {
+    let head = session.req_header();
+    let size = if session.is_http2() {
+        head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+    } else {
+        session.to_h1_raw().len()
+    };
+    if size > caps.max_head {
+        metrics.caps.max_head.inc();
+        return Err(GatewayError::HeadTooLarge);
+    }
+    if head.version == Version::HTTP_11 && !head.headers.contains_key(header::HOST) {
+        return Err(GatewayError::BadHead);
+    }
+    Ok(())
+}
+
+/// What the head says of the body: its size and its type.
+fn check_declared(session: &HttpSession, caps: &Caps) -> Result<(), GatewayError> {
+    if intake::declared_length(session).is_some_and(|length| length > caps.max_body) {
+        return Err(GatewayError::TooLarge);
+    }
+    let head = &session.req_header().headers;
+    let mut types = head.get_all(header::CONTENT_TYPE).iter();
+    let json = types.next().is_some_and(|value| headers::is_json(value.as_bytes()));
+    if !json || types.next().is_some() {
+        let wrong = "must be `application/json`";
+        return Err(GatewayError::BadRequest(BadRequest::field("Content-Type", wrong)));
+    }
+    let plain = head.get_all(header::CONTENT_ENCODING).iter().all(|v| v.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if !plain {
+        let wrong = "must be absent: compressed requests are not read";
+        return Err(GatewayError::BadRequest(BadRequest::field("Content-Encoding", wrong)));
+    }
+    Ok(())
+}
+
+fn count(error: &GatewayError, metrics: &Metrics) {
+    if *error == GatewayError::TooLarge {
+        metrics.caps.max_body.inc();
+    }
+}

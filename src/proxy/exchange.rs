@@ -1,0 +1,288 @@
+//! The state of one request, from its head to its line in the log.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Version};
+use prometheus::IntGauge;
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
+
+use super::held::Control;
+use crate::config::snapshot::Snapshot;
+use crate::error::{GatewayError, UpstreamFault};
+use crate::metrics::{AliasMetrics, Metrics};
+use crate::rules::auth::Principal;
+use crate::rules::catalog::AliasEntry;
+use crate::rules::failover::Sent;
+use crate::rules::pools::Target;
+use crate::wire::usage::Usage;
+use crate::wire::voice::Voice;
+use crate::wire::request::ChatRequest;
+use crate::wire::sse::SseRewriter;
+
+/// One request and its answer.
+pub struct Exchange {
+    /// When its head had been read.
+    pub arrived: Instant,
+    pub wall: SystemTime,
+    /// `x-request-id`, and the unique part of the answer's `id`.
+    pub id: RequestId,
+    /// What was configured when it arrived, and still is for this request.
+    pub snapshot: Arc<Snapshot>,
+    pub caller: Option<Arc<Principal>>,
+    /// The alias, once it is known to be the caller's.
+    pub entry: Option<Arc<AliasEntry>>,
+    pub stage: Stage,
+    _serving: Counted,
+}
+
+/// Where a request stands.
+pub enum Stage {
+    /// It has been read as far as its head.
+    Arrived,
+    /// A backing model answers it.
+    Relaying(Box<Relay>),
+    /// We answered it ourselves, after we had asked backends in vain if there is a relay.
+    Answered { status: u16, error: Option<GatewayError>, relay: Option<Box<Relay>> },
+}
+
+/// A request on its way to a backing model.
+pub struct Relay {
+    pub request: ChatRequest,
+    /// As the client sent it.
+    pub body: Bytes,
+    /// As this attempt sends it.
+    pub outgoing: Bytes,
+    pub control: Arc<Control>,
+    /// The same in every chunk of this answer.
+    pub voice: Voice,
+    /// When the whole request is over.
+    pub end: Instant,
+    /// Backends that are not asked again; the last is the one being asked.
+    pub tried: Vec<Target>,
+    /// Attempts begun, those included that a stale connection cost.
+    pub attempts: usize,
+    /// The same backend is asked again once if its kept connection turned out to be dead.
+    pub second_chance: SecondChance,
+    pub attempt_began: Instant,
+    pub answer: Answer,
+    pub tally: Tally,
+    /// Why the last failed attempt failed.
+    pub last_fault: Option<UpstreamFault>,
+    pub client: Client,
+    /// What the client speaks.
+    pub version: Version,
+    _in_flight: Counted,
+    _body_bytes: Weighed,
+}
+
+/// Whether a dead kept connection has been forgiven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecondChance {
+    Left,
+    Spent,
+}
+
+/// Whether the client is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    Waiting,
+    Left,
+}
+
+/// What has come back from the backend of this attempt.
+pub enum Answer {
+    /// No head yet.
+    Asked,
+    /// A JSON answer, as far as it has come.
+    Whole(Gathered),
+    /// A stream.
+    Events(Box<SseRewriter>),
+}
+
+/// The pieces of a JSON answer; one piece is kept as it is, more are copied together.
+#[derive(Default)]
+pub struct Gathered {
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Gathered {
+    pub fn len(&self) -> usize {
+        self.first.len() + self.all.len()
+    }
+
+    pub fn push(&mut self, piece: Bytes) {
+        if self.len() == 0 {
+            self.first = piece;
+        } else {
+            if self.all.is_empty() {
+                self.all.reserve(self.first.len() + piece.len());
+                self.all.extend_from_slice(&std::mem::take(&mut self.first));
+            }
+            self.all.extend_from_slice(&piece);
+        }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        if self.all.is_empty() { &self.first } else { &self.all }
+    }
+}
+
+/// What the log and the counters want to know of an answer.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub first_useful: Option<Instant>,
+    pub usage: Option<Usage>,
+    /// Bytes of the answer's body that were made for the client.
+    pub bytes_down: usize,
+    /// Useful events of a stream.
+    pub events: u64,
+}
+
+impl Exchange {
+    pub fn arrive(snapshot: Arc<Snapshot>, metrics: &Metrics) -> Self {
+        Self {
+            arrived: Instant::now(),
+            wall: SystemTime::now(),
+            id: RequestId::new(),
+            snapshot,
+            caller: None,
+            entry: None,
+            stage: Stage::Arrived,
+            _serving: Counted::new(&metrics.serving),
+        }
+    }
+
+    /// The counters of the alias, else of the tenant, else of nobody.
+    pub fn metrics(&self) -> &AliasMetrics {
+        match (&self.entry, &self.caller) {
+            (Some(entry), _) => &entry.metrics,
+            (None, Some(caller)) => {
+                self.snapshot.tenant(caller).map_or(&self.snapshot.nobody, |tenant| &tenant.unnamed)
+            }
+            (None, None) => &self.snapshot.nobody,
+        }
+    }
+
+    /// Notes that we answer it ourselves.
+    pub fn answered(&mut self, status: u16, error: Option<GatewayError>) {
+        let relay = match std::mem::replace(&mut self.stage, Stage::Arrived) {
+            Stage::Relaying(relay) => Some(relay),
+            Stage::Answered { relay, .. } => relay,
+            Stage::Arrived => None,
+        };
+        self.stage = Stage::Answered { status, error, relay };
+    }
+
+    /// The relay and its alias.
+    ///
+    /// # Errors
+    /// A fault of ours when this request is not being relayed: Pingora calls no upstream filter then.
+    pub fn relay(&mut self) -> Result<(&mut Relay, &AliasEntry, &Snapshot), GatewayError> {
+        match (&mut self.stage, &self.entry) {
+            (Stage::Relaying(relay), Some(entry)) => Ok((relay, entry, &self.snapshot)),
+            (Stage::Relaying(_) | Stage::Arrived | Stage::Answered { .. }, _) => {
+                Err(GatewayError::Internal("not_relaying"))
+            }
+        }
+    }
+}
+
+impl Relay {
+    /// A relay that has asked nobody yet.
+    pub fn new(
+        request: ChatRequest,
+        body: Bytes,
+        voice: Voice,
+        control: Arc<Control>,
+        end: Instant,
+        version: Version,
+        entry: &AliasEntry,
+        metrics: &Metrics,
+    ) -> Self {
+        Self {
+            request,
+            outgoing: Bytes::new(),
+            voice,
+            control,
+            end,
+            tried: Vec::with_capacity(2),
+            attempts: 0,
+            second_chance: SecondChance::Left,
+            attempt_began: Instant::now(),
+            answer: Answer::Asked,
+            tally: Tally::default(),
+            last_fault: None,
+            client: Client::Waiting,
+            version,
+            _in_flight: Counted::new(&entry.metrics.in_flight),
+            _body_bytes: Weighed::new(&metrics.body_bytes, body.len()),
+            body,
+        }
+    }
+
+    /// What the client has of the answer.
+    pub fn sent(&self) -> Sent {
+        if self.control.released().is_some() { Sent::Some } else { Sent::Nothing }
+    }
+}
+
+/// A random UUID, as text and as a header.
+#[derive(Debug, Clone)]
+pub struct RequestId {
+    text: [u8; Hyphenated::LENGTH],
+}
+
+impl RequestId {
+    fn new() -> Self {
+        let mut text = [0; Hyphenated::LENGTH];
+        Uuid::new_v4().hyphenated().encode_lower(&mut text);
+        Self { text }
+    }
+
+    /// 36 characters.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text).unwrap_or_default()
+    }
+
+    /// The same as a header value.
+    pub fn header(&self) -> HeaderValue {
+        HeaderValue::from_bytes(&self.text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    }
+}
+
+/// One more in a gauge, for as long as this lives.
+pub struct Counted(IntGauge);
+
+impl Counted {
+    pub fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// So many more in a gauge, for as long as this lives.
+struct Weighed(IntGauge, i64);
+
+impl Weighed {
+    fn new(gauge: &IntGauge, weight: usize) -> Self {
+        let weight = i64::try_from(weight).unwrap_or(i64::MAX);
+        gauge.add(weight);
+        Self(gauge.clone(), weight)
+    }
+}
+
+impl Drop for Weighed {
+    fn drop(&mut self) {
+        self.0.sub(self.1);
+    }
+}

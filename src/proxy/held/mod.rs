@@ -1,0 +1,284 @@
+//! The held session: a client connection that waits until an answer is worth sending.
+//!
+//! Pingora's proxy loop replays at most 64 KiB of a request body that was read early, sends a response
+//! head as soon as it has one, and has no clean way to end a response half-way. [`Held`] takes the
+//! client session's place in that loop and mends all three: it *replays* a body of any size to every
+//! attempt, it *holds* the answer until the filters release it, so that a failed attempt stays
+//! invisible, and it *ends* a stream that broke with a last event and a proper end.
+//!
+//! It knows no policy: when to release, what the last event says and how long to wait is told to it
+//! through [`Control`]. It rests on a trait that Pingora keeps out of its documentation; the exact
+//! version is pinned, and `tests/gateway/held.rs` and `big_bodies.rs` fail when that ground moves.
+//! It may go when Pingora buffers early bodies (cloudflare/pingora PR 816) and lets a filter end a response.
+
+mod control;
+mod session;
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use pingora_core::protocols::http::HttpTask;
+use pingora_core::protocols::http::ServerSession as HttpSession;
+use pingora_core::{Error, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_timeout::fast_timeout::fast_sleep;
+
+pub use control::{Control, Framing, Patience};
+
+use crate::error::UpstreamFault;
+
+/// The type of the error with which a deadline ends an attempt. Pingora relabels its source to
+/// "downstream", so it is known by its type.
+pub const OVERDUE: ErrorType = ErrorType::Custom("held: overdue");
+/// The type of the error with which a backend's early end ends an attempt.
+pub const USELESS: ErrorType = ErrorType::Custom("held: ended before it was useful");
+
+/// What is held: the request as backends shall see it, and the answer as far as it has come.
+struct Hold {
+    /// The head that Pingora sees and clones for every attempt. No header of the client is in it.
+    head: RequestHeader,
+    control: Arc<Control>,
+    /// Sent after the last whole event when a released answer breaks.
+    last_words: Bytes,
+    answer: Answer,
+    timer: Option<Timer>,
+}
+
+type Timer = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+/// How far the client's answer has come.
+enum Answer {
+    /// Nothing has been written. The head comes first and once.
+    Kept { head: Option<Box<ResponseHeader>>, body: BytesMut },
+    /// Head and part of the body are written.
+    Flowing,
+    /// The end is written.
+    Ended,
+}
+
+/// A client session in Pingora's loop: as it is, or held.
+pub struct Held {
+    real: Box<HttpSession>,
+    hold: Option<Box<Hold>>,
+}
+
+thread_local! {
+    /// Where a dropped [`Held`] puts the real session, if somebody asked for it; see [`give_back`].
+    static GIVEN_BACK: Cell<Slot> = const { Cell::new(Slot::Closed) };
+}
+
+#[derive(Default)]
+enum Slot {
+    #[default]
+    Closed,
+    Waiting,
+    Filled(Box<HttpSession>),
+}
+
+/// Wraps a session without changing its behaviour, for code that only takes a session whose head has
+/// not been read: Pingora takes a custom session's head for read.
+pub fn carry(real: Box<HttpSession>) -> HttpSession {
+    HttpSession::Custom(Box::new(Held { real, hold: None }))
+}
+
+/// Puts a held session into the place of a real one whose request body has been read.
+pub fn hold(
+    session: &mut Box<HttpSession>,
+    head: RequestHeader,
+    control: Arc<Control>,
+    last_words: Bytes,
+) {
+    let real = std::mem::replace(session, Box::new(nothing()));
+    let answer = Answer::Kept { head: None, body: BytesMut::new() };
+    let hold = Hold { head, control, last_words, answer, timer: None };
+    **session = HttpSession::Custom(Box::new(Held { real, hold: Some(Box::new(hold)) }));
+}
+
+/// Puts the real session back; does nothing to one that is real.
+///
+/// The trait object cannot be taken apart from outside, but dropping it runs `Drop` at once and in
+/// this thread, which hands the real session over.
+pub fn give_back(session: &mut Box<HttpSession>) {
+    if !session.is_custom() {
+        return;
+    }
+    GIVEN_BACK.set(Slot::Waiting);
+    **session = nothing();
+    if let Slot::Filled(real) = GIVEN_BACK.take() {
+        *session = real;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Dropped for any other reason, such as a cancelled request, the session dies with us.
+        GIVEN_BACK.with(|slot| match slot.take() {
+            Slot::Waiting => {
+                let real = std::mem::replace(&mut self.real, Box::new(nothing()));
+                slot.set(Slot::Filled(real));
+            }
+            other => slot.set(other),
+        });
+    }
+}
+
+/// A session in nobody's place. The unit type is one, for Pingora's own use; it is never asked anything.
+fn nothing() -> HttpSession {
+    HttpSession::Custom(Box::new(()))
+}
+
+impl Hold {
+    /// A new attempt: forget what the last one left, and give the next one its full time.
+    fn restart(&mut self) {
+        if let Answer::Kept { head, body } = &mut self.answer {
+            *head = None;
+            body.clear();
+        }
+        self.control.connected(Instant::now());
+    }
+
+    /// Waits for the next deadline that has really passed.
+    ///
+    /// Cancel-safe: the timer stays in `self`. It is not moved at every event; it fires at an old
+    /// deadline, sees that there is a later one and is set again.
+    async fn overdue(&mut self) -> Box<Error> {
+        loop {
+            let now = Instant::now();
+            let deadline = self.control.deadline();
+            if deadline <= now {
+                // A fired timer must not be polled again, and an attempt after this one sets its own.
+                self.timer = None;
+                self.control.overdue(now);
+                return Error::new(OVERDUE);
+            }
+            let timer = self.timer.get_or_insert_with(|| Box::pin(fast_sleep(deadline - now)));
+            timer.as_mut().await;
+            self.timer = None;
+        }
+    }
+
+    /// Takes a batch from upstream, writes what may be written. `true` when upstream has ended.
+    async fn take(&mut self, real: &mut HttpSession, tasks: Vec<HttpTask>) -> Result<bool> {
+        let mut ended = false;
+        let mut broken = None;
+        let mut news: Option<Bytes> = None;
+        for task in tasks {
+            ended |= task.is_end();
+            match task {
+                // 1xx are between a backend and us.
+                HttpTask::Header(head, _) if head.status.is_informational() => {}
+                HttpTask::Header(new, _) => {
+                    if let Answer::Kept { head, .. } = &mut self.answer {
+                        *head = Some(new);
+                    }
+                }
+                HttpTask::Body(data, _) | HttpTask::UpgradedBody(data, _) => {
+                    news = join(news, data.filter(|d| !d.is_empty()));
+                }
+                HttpTask::Trailer(_) | HttpTask::Done => {}
+                HttpTask::Failed(error) => broken = Some(error),
+            }
+        }
+        if self.control.is_over() {
+            broken = None;
+        }
+        match self.answer {
+            Answer::Kept { .. } => self.open(real, news, broken, ended).await?,
+            Answer::Flowing => self.flow(real, news, broken.is_some(), ended).await?,
+            Answer::Ended => {}
+        }
+        Ok(ended)
+    }
+
+    /// Nothing is written yet: keep on holding, give up, or begin.
+    async fn open(
+        &mut self,
+        real: &mut HttpSession,
+        news: Option<Bytes>,
+        broken: Option<Box<Error>>,
+        ended: bool,
+    ) -> Result<()> {
+        let Answer::Kept { head, body } = &mut self.answer else { return Ok(()) };
+        let Some(framing) = self.control.released() else {
+            return match broken {
+                Some(error) => Err(error),
+                None if ended => Error::e_explain(USELESS, "nothing was released"),
+                None => {
+                    if let Some(news) = news {
+                        body.extend_from_slice(&news);
+                    }
+                    Ok(())
+                }
+            };
+        };
+        let Some(mut head) = head.take() else {
+            return Error::e_explain(USELESS, "released without a head");
+        };
+        let whole = if body.is_empty() {
+            news.unwrap_or_default()
+        } else {
+            body.extend_from_slice(&news.unwrap_or_default());
+            std::mem::take(body).freeze()
+        };
+        match framing {
+            Framing::Whole => {
+                head.set_content_length(whole.len())?;
+                self.answer = Answer::Ended;
+                // The head waits in the listener's write buffer, so that both leave in one send.
+                real.write_response_header(head).await.map_err(Error::into_down)?;
+                real.write_response_body(whole, true).await.map_err(Error::into_down)
+            }
+            Framing::Stream => {
+                self.answer = Answer::Flowing;
+                real.write_response_header(head).await.map_err(Error::into_down)?;
+                self.flow(real, Some(whole), broken.is_some(), ended).await
+            }
+        }
+    }
+
+    /// The head is written: pass on, and end as the control or a failure says.
+    async fn flow(
+        &mut self,
+        real: &mut HttpSession,
+        news: Option<Bytes>,
+        broken: bool,
+        ended: bool,
+    ) -> Result<()> {
+        let last = if self.control.is_over() {
+            news
+        } else if broken || ended {
+            self.control.blame(UpstreamFault::Truncated);
+            join(news, Some(self.last_words.clone()))
+        } else {
+            return match news {
+                Some(news) if !news.is_empty() => {
+                    real.write_response_body(news, false).await.map_err(Error::into_down)
+                }
+                Some(_) | None => Ok(()),
+            };
+        };
+        self.answer = Answer::Ended;
+        let written = match last {
+            Some(last) if !last.is_empty() => real.write_response_body(last, true).await,
+            Some(_) | None => real.finish_body().await,
+        };
+        written.map_err(Error::into_down)
+    }
+}
+
+/// One piece of both, copying only when there are two.
+fn join(first: Option<Bytes>, second: Option<Bytes>) -> Option<Bytes> {
+    match (first, second) {
+        (Some(first), Some(second)) => {
+            let mut both = BytesMut::with_capacity(first.len() + second.len());
+            both.extend_from_slice(&first);
+            both.extend_from_slice(&second);
+            Some(both.freeze())
+        }
+        (first, second) => first.or(second),
+    }
+}

@@ -1,0 +1,295 @@
+//! What is done: the only room that knows Pingora's session.
+//!
+//! [`Gateway`] answers Pingora's hooks in the order in which they are called; each asks one question
+//! and leaves the answer to the file that is named for it.
+
+pub mod access_log;
+mod admit;
+mod answer;
+pub mod door;
+mod exchange;
+mod held;
+mod intake;
+mod peer;
+mod reply;
+mod verdict;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderValue, Version, header};
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+
+use self::access_log::AccessLog;
+use self::admit::Admitted;
+use self::exchange::{Answer, Client, Exchange, Stage};
+use self::held::Patience;
+use self::intake::NoBody;
+use crate::config::live::Live;
+use crate::config::snapshot::Snapshot;
+use crate::error::{GatewayError, UpstreamFault};
+use crate::metrics::Metrics;
+use crate::rules::pools;
+use crate::wire::refusal;
+use crate::wire::splice::{Edits, Logprobs, splice};
+
+/// The type of the error that a refusal of ours travels through Pingora as.
+const REFUSED: ErrorType = ErrorType::Custom("byname: refused");
+
+/// The gateway: what outlives a configuration, and the configuration.
+#[derive(Clone)]
+pub struct Gateway {
+    pub live: Arc<Live<Snapshot>>,
+    pub metrics: Arc<Metrics>,
+    pub log: AccessLog,
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::arrive(self.live.load(), &self.metrics)
+    }
+
+    /// Compression and the like would see answers that are never sent; there are no modules here.
+    fn init_downstream_modules(&self, _modules: &mut pingora_core::modules::http::HttpModules) {}
+
+    // 1. Who asks, for what, and may they?
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        let real = &mut session.downstream_session;
+        held::give_back(real);
+        match admit::admit(real, exchange, &self.metrics).await {
+            Ok(Admitted::Page(body)) => {
+                reply::page(real, exchange, body).await?;
+                Ok(true)
+            }
+            Ok(Admitted::Relay(relay)) => {
+                let last_words = last_words(exchange);
+                held::hold(real, peer::blank_head()?, relay.control.clone(), last_words);
+                exchange.stage = Stage::Relaying(relay);
+                Ok(false)
+            }
+            Err(NoBody::Refused(error)) => {
+                reply::refuse(real, exchange, error).await?;
+                Ok(true)
+            }
+            Err(NoBody::Gone(error)) => Err(error.into_down()),
+        }
+    }
+
+    // 2. Who answers?
+    async fn upstream_peer(&self, _session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+        let (relay, entry, _) = exchange.relay().map_err(refused)?;
+        let now = Instant::now();
+        let Some(target) = pools::pick(&entry.routes, &relay.tried) else {
+            let fault = relay.last_fault.unwrap_or(UpstreamFault::NoBackend);
+            relay.control.blame(fault);
+            return Error::e_explain(REFUSED, "no backend left");
+        };
+        let (route, backend) = target.of(&entry.routes).ok_or_else(|| refused(GatewayError::Internal("no_target")))?;
+        relay.tried.push(target);
+        relay.attempts += 1;
+        relay.attempt_began = now;
+        relay.answer = Answer::Asked;
+        let timeouts = &route.pool.timeouts;
+        relay.control.begin(Patience { first: timeouts.first_byte, idle: timeouts.idle, end: relay.end });
+        let logprobs = if entry.expose.logprobs { Logprobs::Exposed } else { Logprobs::Hidden };
+        let edits = Edits { model: &route.model, forward: &route.pool.forward, logprobs };
+        relay.outgoing = splice(&relay.body, &relay.request, &edits);
+        Ok(Box::new(peer::peer(backend, &route.pool, now, relay.end)))
+    }
+
+    // 3. Which head goes up?
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        head: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let id = exchange.id.clone();
+        let (relay, entry, _) = exchange.relay().map_err(refused)?;
+        let target = relay.tried.last().and_then(|target| target.of(&entry.routes));
+        let (_, backend) = target.ok_or_else(|| refused(GatewayError::Internal("no_target")))?;
+        *head = peer::upward_head(backend, relay.outgoing.len(), &id)?;
+        Ok(())
+    }
+
+    // 4. Which body goes up? Called once an attempt, with the held session's stand-in for the body.
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let (relay, _, _) = exchange.relay().map_err(refused)?;
+        *body = Some(relay.outgoing.clone());
+        Ok(())
+    }
+
+    // 5. Is that answer good enough?
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        head: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if head.status.is_informational() {
+            return Ok(());
+        }
+        let (relay, entry, snapshot) = exchange.relay().map_err(refused)?;
+        if let Some((_, backend)) = relay.tried.last().and_then(|target| target.of(&entry.routes)) {
+            backend.metrics.latency.observe(relay.attempt_began.elapsed().as_secs_f64());
+        }
+        answer::begin(relay, entry, &snapshot.caps, head).map_err(|fault| {
+            relay.control.blame(fault);
+            useless(fault)
+        })
+    }
+
+    // 6. Which head comes down? Ours.
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        head: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if head.status.is_informational() {
+            return Ok(());
+        }
+        let id = exchange.id.clone();
+        let (relay, _, _) = exchange.relay().map_err(refused)?;
+        let kind = answer::downward(relay);
+        *head = reply::head(200, kind, &id)?;
+        // A JSON answer gets its length when it is let go. HTTP/2 has frames of its own, and an
+        // HTTP/1.0 client knows the end of a stream by the connection's.
+        if kind == crate::rules::headers::Downward::Events && relay.version == Version::HTTP_11 {
+            head.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
+        }
+        Ok(())
+    }
+
+    // 7. Which bytes come down?
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Duration>> {
+        let (relay, entry, snapshot) = exchange.relay().map_err(refused)?;
+        let words = || refusal::event(&verdict::refusal(None, &entry.alias).public());
+        answer::feed(relay, entry, &snapshot.caps, &self.metrics, body, end, words).map_err(useless)?;
+        Ok(None)
+    }
+
+    // 8. It broke; once more?
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        exchange: &mut Exchange,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        match exchange.relay() {
+            Ok((relay, entry, _)) => {
+                verdict::after_failure(&mut error, relay, entry, &self.metrics, false);
+            }
+            Err(_) => error.set_retry(false),
+        }
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        _session: &mut Session,
+        mut error: Box<Error>,
+        exchange: &mut Exchange,
+        reused: bool,
+    ) -> Box<Error> {
+        match exchange.relay() {
+            Ok((relay, entry, _)) => {
+                verdict::after_failure(&mut error, relay, entry, &self.metrics, reused);
+            }
+            Err(_) => error.set_retry(false),
+        }
+        error
+    }
+
+    // 9. The last word.
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+        let real = &mut session.downstream_session;
+        held::give_back(real);
+        let words = last_words(exchange);
+        let (refusal, over) = match (&exchange.stage, &exchange.entry) {
+            (Stage::Relaying(relay), _) if relay.client == Client::Left => return nothing_to_say(),
+            (Stage::Relaying(relay), Some(entry)) => {
+                (verdict::refusal(relay.control.fault(), &entry.alias), relay.control.is_over())
+            }
+            // The client left while it sent its request, or we could not write to it.
+            (Stage::Arrived | Stage::Answered { .. } | Stage::Relaying(_), _) => return nothing_to_say(),
+        };
+        let written = match real.response_written().map(|head| head.status.is_informational()) {
+            Some(false) if over => Ok(()),
+            Some(false) => real.write_response_body(words, true).await,
+            Some(true) | None => {
+                // Pingora closes the connection after a failed attempt; the head must say so.
+                real.set_keepalive(None);
+                reply::refuse(real, exchange, refusal).await
+            }
+        };
+        if let Err(unwritten) = written {
+            log::debug!("{}: the client left before it was told of {error}: {unwritten}", exchange.id.as_str());
+        }
+        nothing_to_say()
+    }
+
+    // 10. What shall we remember?
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, exchange: &mut Exchange) {
+        held::give_back(&mut session.downstream_session);
+        access_log::remember(&self.log, &self.metrics, exchange);
+    }
+
+    /// Every request has its line in the access log; Pingora's own lines would name paths and addresses.
+    fn suppress_error_log(&self, _session: &Session, _exchange: &Exchange, _error: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _exchange: &Exchange,
+        _error: &Error,
+        _context: pingora_proxy::ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+/// The event that ends a stream that broke after it had begun.
+fn last_words(exchange: &Exchange) -> Bytes {
+    match &exchange.entry {
+        Some(entry) => refusal::event(&verdict::refusal(None, &entry.alias).public()),
+        None => Bytes::new(),
+    }
+}
+
+fn refused(error: GatewayError) -> Box<Error> {
+    Error::explain(REFUSED, error.reason())
+}
+
+fn useless(fault: UpstreamFault) -> Box<Error> {
+    Error::explain(held::USELESS, fault.label()).into_up()
+}
+
+/// The connection is not reused, and no status is left to tell.
+fn nothing_to_say() -> FailToProxy {
+    FailToProxy { error_code: 0, can_reuse_downstream: false }
+}

@@ -1,0 +1,101 @@
+//! Why an attempt failed, and what follows from it: from Pingora's errors to our own words and back.
+
+use pingora_core::{Error, ErrorSource, ErrorType};
+
+use super::exchange::{Client, Relay, SecondChance};
+use super::held::OVERDUE;
+use crate::error::{GatewayError, UpstreamFault};
+use crate::metrics::Metrics;
+use crate::names::Alias;
+use crate::rules::catalog::AliasEntry;
+use crate::rules::failover::{Sent, Verdict, judge};
+
+/// Judges a failed attempt and marks the error accordingly. `reused` says whether the connection had
+/// served before.
+pub fn after_failure(
+    error: &mut Error,
+    relay: &mut Relay,
+    entry: &AliasEntry,
+    metrics: &Metrics,
+    reused: bool,
+) {
+    error.set_retry(false);
+    if relay.control.is_over() {
+        // Only the backend's connection lingered, or the client left after the last byte.
+        return;
+    }
+    if client_left(error, relay) {
+        relay.client = Client::Left;
+        outcome(relay, entry, "client_left");
+        return;
+    }
+    let fault = relay.control.fault().unwrap_or_else(|| classify(error));
+    relay.control.blame(fault);
+    relay.last_fault = Some(fault);
+    outcome(relay, entry, fault.label());
+    if stale(fault, reused, relay) {
+        // A server may close a kept connection at any time (RFC 9112, 9.5); that says nothing of its
+        // health, and it had not begun to answer.
+        relay.second_chance = SecondChance::Spent;
+        relay.tried.pop();
+    }
+    let allowed = entry.routes.iter().map(|route| route.pool.attempts).max().unwrap_or(1);
+    match judge(fault, relay.sent(), allowed.saturating_sub(relay.attempts)) {
+        Verdict::TryNext => {
+            metrics.retries.inc();
+            error.set_retry(true);
+        }
+        Verdict::Refuse => {}
+    }
+}
+
+/// The refusal that a failed request ends with.
+pub fn refusal(fault: Option<UpstreamFault>, alias: &Alias) -> GatewayError {
+    match fault {
+        Some(UpstreamFault::RejectedRequest(_)) => GatewayError::Rejected { context: false },
+        fault => GatewayError::UpstreamDown {
+            alias: alias.clone(),
+            fault: fault.unwrap_or(UpstreamFault::NoBackend),
+        },
+    }
+}
+
+fn outcome(relay: &Relay, entry: &AliasEntry, label: &'static str) {
+    if let Some((_, backend)) = relay.tried.last().and_then(|target| target.of(&entry.routes)) {
+        backend.metrics.failed(label);
+    }
+}
+
+/// A deadline's error is labelled "downstream" by Pingora, because the client side raises it.
+fn client_left(error: &Error, relay: &Relay) -> bool {
+    *error.esource() == ErrorSource::Downstream && *error.etype() != OVERDUE && relay.control.fault().is_none()
+}
+
+fn stale(fault: UpstreamFault, reused: bool, relay: &Relay) -> bool {
+    reused
+        && fault == UpstreamFault::Reset
+        && relay.second_chance == SecondChance::Left
+        && relay.sent() == Sent::Nothing
+        && matches!(relay.answer, super::exchange::Answer::Asked)
+}
+
+fn classify(error: &Error) -> UpstreamFault {
+    match error.etype() {
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => UpstreamFault::ConnectTimeout,
+        ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert | ErrorType::TLSWantX509Lookup => {
+            UpstreamFault::Tls
+        }
+        ErrorType::ConnectRefused
+        | ErrorType::ConnectNoRoute
+        | ErrorType::ConnectError
+        | ErrorType::BindError
+        | ErrorType::SocketError
+        | ErrorType::ConnectProxyFailure => UpstreamFault::Connect,
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => UpstreamFault::FirstByteTimeout,
+        ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => UpstreamFault::Reset,
+        ErrorType::InvalidHTTPHeader => UpstreamFault::BadResponse,
+        // Pingora's name for a body that is shorter than its head said.
+        ErrorType::Custom("PrematureBodyEnd") => UpstreamFault::Truncated,
+        _ => UpstreamFault::BadResponse,
+    }
+}

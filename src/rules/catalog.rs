@@ -1,0 +1,62 @@
+//! What a tenant's aliases mean. A [`Catalog`] is reached through a caller's tenant only, so another
+//! tenant's alias cannot be named by mistake.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::pools::Pool;
+use crate::error::GatewayError;
+use crate::metrics::AliasMetrics;
+use crate::names::Alias;
+use crate::wire::completion::Expose;
+use crate::wire::splice::JsonText;
+
+/// One alias of one tenant, ready to be asked.
+#[derive(Debug)]
+pub struct AliasEntry {
+    pub alias: Alias,
+    /// In order of priority; at least one.
+    pub routes: Vec<Route>,
+    pub expose: Expose,
+    /// The body of `GET /v1/models/{id}`.
+    pub card: Bytes,
+    pub metrics: AliasMetrics,
+}
+
+/// Whom to ask, and for what.
+#[derive(Debug)]
+pub struct Route {
+    pub pool: Arc<Pool>,
+    /// The backing model's name, escaped for JSON once.
+    pub model: JsonText,
+}
+
+/// The aliases of one tenant.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    entries: HashMap<Alias, Arc<AliasEntry>>,
+    list: Bytes,
+}
+
+impl Catalog {
+    /// `list` is the body of `GET /v1/models`.
+    pub fn new(entries: Vec<AliasEntry>, list: Bytes) -> Self {
+        let entries = entries.into_iter().map(|e| (e.alias.clone(), Arc::new(e))).collect();
+        Self { entries, list }
+    }
+
+    /// Compares byte for byte: no case folding, no Unicode normalisation.
+    ///
+    /// # Errors
+    /// [`GatewayError::NoSuchModel`].
+    pub fn resolve(&self, alias: &str) -> Result<&Arc<AliasEntry>, GatewayError> {
+        self.entries.get(alias).ok_or(GatewayError::NoSuchModel)
+    }
+
+    /// The body of `GET /v1/models`.
+    pub fn list(&self) -> &Bytes {
+        &self.list
+    }
+}

@@ -1,0 +1,119 @@
+//! The two allow-lists: what goes up to a backing model, what comes down to a client.
+//!
+//! Both heads are built from nothing. No header of a client reaches a backend, and no header of a
+//! backend reaches a client, because neither is ever copied.
+
+use http::header::{self, HeaderName, HeaderValue};
+
+use crate::names::Secret;
+
+/// `x-request-id`, on every answer and every upstream request.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Tells nginx-like front proxies not to collect a stream.
+pub const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// Who we say we are to a backend.
+const USER_AGENT: &str = concat!("byname/", env!("CARGO_PKG_VERSION"));
+
+/// The constant part of the head that goes up to one backend.
+#[derive(Debug, Clone)]
+pub struct UpwardHead {
+    /// The request target: the backend's base path and `/chat/completions`.
+    pub path: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl UpwardHead {
+    /// `host` is what the `Host` header says. `None` when a part cannot stand in a header.
+    pub fn new(host: &str, base_path: &str, key: Option<&Secret>) -> Option<Self> {
+        let mut headers = vec![
+            (header::HOST, HeaderValue::from_str(host).ok()?),
+            (header::USER_AGENT, HeaderValue::from_static(USER_AGENT)),
+            (header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream")),
+            // Compressed answers would have to be unpacked before they can be checked.
+            (header::ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        ];
+        if let Some(key) = key {
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.reveal())).ok()?;
+            value.set_sensitive(true);
+            headers.push((header::AUTHORIZATION, value));
+        }
+        Some(Self { path: format!("{base_path}/chat/completions"), headers })
+    }
+
+    /// The headers, cheap to clone one by one.
+    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.headers
+    }
+}
+
+/// What an answer of ours is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Downward {
+    /// A JSON body of known length.
+    Json,
+    /// Server-sent events of unknown length.
+    Events,
+}
+
+impl Downward {
+    /// The headers of such an answer, without framing, date and request id.
+    pub fn headers(self) -> &'static [(HeaderName, HeaderValue)] {
+        static JSON: [(HeaderName, HeaderValue); 2] = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        ];
+        static EVENTS: [(HeaderName, HeaderValue); 3] = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+            (X_ACCEL_BUFFERING, HeaderValue::from_static("no")),
+        ];
+        match self {
+            Self::Json => &JSON,
+            Self::Events => &EVENTS,
+        }
+    }
+}
+
+/// Whether a `Content-Type` is JSON: `application/json`, any case, any parameters.
+pub fn is_json(content_type: &[u8]) -> bool {
+    is_media_type(content_type, b"application/json")
+}
+
+/// Whether a `Content-Type` is an event stream.
+pub fn is_event_stream(content_type: &[u8]) -> bool {
+    is_media_type(content_type, b"text/event-stream")
+}
+
+fn is_media_type(value: &[u8], wanted: &[u8]) -> bool {
+    let essence = value.split(|b| *b == b';').next().unwrap_or(value);
+    essence.trim_ascii().eq_ignore_ascii_case(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_that_goes_up_has_these_headers_and_no_others() {
+        let head = UpwardHead::new("h:1", "/v1", Some(&Secret::new("s3cret"))).unwrap();
+        assert_eq!(head.path, "/v1/chat/completions");
+        let names: Vec<_> = head.headers().iter().map(|(n, _)| n.as_str()).collect();
+        let expected = ["host", "user-agent", "accept", "accept-encoding", "content-type", "authorization"];
+        assert_eq!(names, expected);
+        assert!(!format!("{head:?}").contains("s3cret"));
+        assert!(UpwardHead::new("h", "", Some(&Secret::new("line\nbreak"))).is_none());
+    }
+
+    #[test]
+    fn a_media_type_is_compared_without_case_and_parameters() {
+        for good in ["application/json", "Application/JSON", "application/json; charset=utf-8", "application/json ;a=b"] {
+            assert!(is_json(good.as_bytes()), "{good}");
+        }
+        for bad in ["", "text/plain", "application/json5", "application/problem+json", "json", "application/json,text/plain"] {
+            assert!(!is_json(bad.as_bytes()), "{bad}");
+        }
+        assert!(is_event_stream(b"text/event-stream; charset=utf-8"));
+    }
+}

@@ -1,0 +1,378 @@
+//! Tool calls: whole ones and the pieces of a stream.
+//!
+//! Promises that each call of an answer has one id of ours, that arguments are a text, and that the
+//! pieces of a text are passed on as they were cut. Never shows an id of the backing model.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::lenient::{Count, Loose, Object, Text};
+use super::pen::Pen;
+use super::voice::{MAX_INDEX, Voice};
+use crate::error::UpstreamFault;
+
+/// A call, or a piece of one.
+#[derive(Debug, Deserialize)]
+pub(super) struct ToolCall<'a> {
+    index: Option<Count>,
+    #[serde(borrow, default)]
+    id: Loose<'a>,
+    #[serde(rename = "type", borrow, default)]
+    kind: Loose<'a>,
+    #[serde(borrow)]
+    function: Option<Object<Function<'a>>>,
+    #[serde(borrow)]
+    custom: Option<Object<Custom<'a>>>,
+}
+
+/// What is called; also the whole of the older `function_call`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Function<'a> {
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+}
+
+/// A tool that takes free text.
+#[derive(Debug, Deserialize)]
+pub(super) struct Custom<'a> {
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    input: Option<Text<'a>>,
+}
+
+/// Writes `tool_calls` of a whole answer.
+///
+/// # Errors
+/// `BadShape` if a call does not say what is called.
+pub(super) fn write_whole(
+    pen: &mut Pen,
+    voice: &Voice,
+    choice: u64,
+    calls: &[Object<ToolCall<'_>>],
+) -> Result<(), UpstreamFault> {
+    pen.key("tool_calls");
+    pen.raw(b"[");
+    for (Object(call), position) in calls.iter().zip(0..) {
+        within(position)?;
+        pen.comma();
+        pen.raw(b"{\"id\":");
+        voice.call_id(pen, choice, position);
+        match (&call.function, &call.custom) {
+            (Some(Object(function)), _) => {
+                pen.raw(b",\"type\":\"function\",\"function\":");
+                write_function(pen, function)?;
+            }
+            (None, Some(Object(custom))) => {
+                pen.raw(b",\"type\":\"custom\",\"custom\":{\"name\":");
+                pen.told(custom.name.as_ref().ok_or(UpstreamFault::BadShape)?);
+                pen.raw(b",\"input\":");
+                pen.told(custom.input.as_ref().unwrap_or(&Text::Plain("")));
+                pen.raw(b"}");
+            }
+            (None, None) => return Err(UpstreamFault::BadShape),
+        }
+        pen.raw(b"}");
+    }
+    pen.raw(b"]");
+    Ok(())
+}
+
+/// Writes `{name, arguments}` of a whole answer. Arguments that were left out are those of a call
+/// without any: the empty object, because every client parses the text as JSON.
+///
+/// # Errors
+/// `BadShape` if the name is missing.
+pub(super) fn write_function(pen: &mut Pen, function: &Function<'_>) -> Result<(), UpstreamFault> {
+    pen.raw(b"{\"name\":");
+    pen.told(function.name.as_ref().ok_or(UpstreamFault::BadShape)?);
+    pen.raw(b",\"arguments\":");
+    match function.arguments {
+        Some(json) => write_arguments(pen, json)?,
+        None => pen.raw(b"\"{}\""),
+    }
+    pen.raw(b"}");
+    Ok(())
+}
+
+/// Writes the pieces of tool calls that one delta holds.
+///
+/// # Errors
+/// `BadShape` if an index is out of all bounds.
+pub(super) fn write_pieces(
+    pen: &mut Pen,
+    voice: &Voice,
+    choice: u64,
+    calls: &[Object<ToolCall<'_>>],
+    tracks: &mut Tracks,
+) -> Result<(), UpstreamFault> {
+    pen.key("tool_calls");
+    pen.raw(b"[");
+    for Object(call) in calls {
+        let index = tracks.place(choice, call)?;
+        pen.comma();
+        pen.raw(b"{\"index\":");
+        pen.integer(index);
+        if call.id.said().is_some() {
+            pen.key("id");
+            voice.call_id(pen, choice, index);
+        }
+        if let Some(kind) = call.kind.said() {
+            pen.key("type");
+            pen.string(if kind == "custom" { "custom" } else { "function" });
+        }
+        if let Some(Object(function)) = &call.function {
+            pen.key("function");
+            write_function_piece(pen, function)?;
+        }
+        if let Some(Object(custom)) = &call.custom {
+            pen.key("custom");
+            pen.raw(b"{");
+            write_told(pen, "name", custom.name.as_ref());
+            write_told(pen, "input", custom.input.as_ref());
+            pen.raw(b"}");
+        }
+        pen.raw(b"}");
+    }
+    pen.raw(b"]");
+    Ok(())
+}
+
+/// Writes what a delta holds of `{name, arguments}`.
+///
+/// # Errors
+/// `BadJson` if the arguments are an object with text that is not Unicode.
+pub(super) fn write_function_piece(pen: &mut Pen, function: &Function<'_>) -> Result<(), UpstreamFault> {
+    pen.raw(b"{");
+    write_told(pen, "name", function.name.as_ref());
+    if let Some(json) = function.arguments {
+        pen.key("arguments");
+        write_arguments(pen, json)?;
+    }
+    pen.raw(b"}");
+    Ok(())
+}
+
+fn write_told(pen: &mut Pen, key: &str, text: Option<&Text<'_>>) {
+    if let Some(text) = text {
+        pen.key(key);
+        pen.told(text);
+    }
+}
+
+/// Arguments are JSON in a string; where a vendor sends the JSON itself, it is put into one.
+fn write_arguments(pen: &mut Pen, json: &RawValue) -> Result<(), UpstreamFault> {
+    let json = json.get();
+    if json.starts_with('"') {
+        pen.told(&decode(json)?);
+    } else {
+        pen.told(&Text::Decoded(compact(json)?));
+    }
+    Ok(())
+}
+
+fn decode(token: &str) -> Result<Text<'_>, UpstreamFault> {
+    serde_json::from_str(token).map_err(|_| UpstreamFault::BadJson)
+}
+
+/// The same JSON without blanks and with strings in our spelling. Order and numbers stay as they are.
+fn compact(json: &str) -> Result<String, UpstreamFault> {
+    let mut pen = Pen::with_capacity(json.len());
+    let mut rest = json;
+    while let Some((before, from)) = rest.find('"').and_then(|at| rest.split_at_checked(at)) {
+        pen.raw(without_blanks(before));
+        let (token, after) = from.split_at_checked(string_len(from)).ok_or(UpstreamFault::BadJson)?;
+        pen.text(&decode(token)?);
+        rest = after;
+    }
+    pen.raw(without_blanks(rest));
+    String::from_utf8(pen.into_bytes()).map_err(|_| UpstreamFault::BadJson)
+}
+
+fn without_blanks(json: &str) -> Vec<u8> {
+    json.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect()
+}
+
+/// Bytes of the JSON string that `json` begins with, with both quotes.
+fn string_len(json: &str) -> usize {
+    let mut bytes = json.bytes().enumerate().skip(1);
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => {
+                bytes.next();
+            }
+            _ => {}
+        }
+    }
+    json.len()
+}
+
+/// Which call of which choice the pieces belong to: some vendors number them, some do not.
+#[derive(Debug, Default)]
+pub(super) struct Tracks(Vec<Track>);
+
+#[derive(Debug)]
+struct Track {
+    choice: u64,
+    /// The call that the last piece belonged to.
+    current: u64,
+    /// One above the highest call so far.
+    next: u64,
+    /// The backing model's id of the current call: compared, never shown, so a hash of it will do.
+    id: Option<u64>,
+}
+
+impl Tracks {
+    /// The index of the call that this piece belongs to. Where the piece has none, an id not seen
+    /// just before begins the next call, and anything else continues the current one.
+    fn place(&mut self, choice: u64, call: &ToolCall<'_>) -> Result<u64, UpstreamFault> {
+        let at = self.0.iter().position(|track| track.choice == choice).unwrap_or(self.0.len());
+        if at == self.0.len() {
+            self.0.push(Track { choice, current: 0, next: 0, id: None });
+        }
+        // The entry is there: it was found or has just been added.
+        let track = self.0.get_mut(at).ok_or(UpstreamFault::BadShape)?;
+        let new_id = call.id.said().map(hash).filter(|id| Some(*id) != track.id);
+        let index = match (call.index, new_id) {
+            (Some(Count(index)), _) => index,
+            (None, Some(_)) => track.next,
+            (None, None) => track.current,
+        };
+        within(index)?;
+        track.id = new_id.or(track.id);
+        track.current = index;
+        track.next = track.next.max(index + 1);
+        Ok(index)
+    }
+}
+
+fn hash(id: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn within(index: u64) -> Result<(), UpstreamFault> {
+    if index < MAX_INDEX { Ok(()) } else { Err(UpstreamFault::BadShape) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calls(json: &str) -> Vec<Object<ToolCall<'_>>> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn voice() -> Voice {
+        Voice::new("2f8c0b9e-6a1d-4c2e-9b3a-7d5e1f0a2b3c", 0, "m")
+    }
+
+    fn whole(json: &str) -> Result<String, UpstreamFault> {
+        let mut pen = Pen::default();
+        write_whole(&mut pen, &voice(), 0, &calls(json))?;
+        Ok(String::from_utf8(pen.into_bytes()).unwrap())
+    }
+
+    fn pieces(deltas: &[&str]) -> Result<Vec<String>, UpstreamFault> {
+        let mut tracks = Tracks::default();
+        let mut write = |json: &&str| {
+            let mut pen = Pen::default();
+            write_pieces(&mut pen, &voice(), 0, &calls(json), &mut tracks)?;
+            Ok(String::from_utf8(pen.into_bytes()).unwrap())
+        };
+        deltas.iter().map(&mut write).collect()
+    }
+
+    #[test]
+    fn whole_calls_get_our_ids_and_only_their_known_members() {
+        assert_eq!(
+            whole(
+                r#"[{"id":"toolu_1","type":"function","x":1,"function":{"arguments":"{\"a\": 1}","name":"f","y":2}},
+                    {"id":"c","type":"custom","custom":{"name":"g","input":"free","z":3}}]"#
+            )
+            .unwrap(),
+            r#""tool_calls":[{"id":"call_2f8c0b9e6a1d4c2e9b3a7d5e0000","type":"function","function":{"name":"f","arguments":"{\"a\": 1}"}},{"id":"call_2f8c0b9e6a1d4c2e9b3a7d5e0001","type":"custom","custom":{"name":"g","input":"free"}}]"#
+        );
+    }
+
+    #[test]
+    fn arguments_that_came_as_json_become_compact_text() {
+        for (arguments, text) in [
+            (r#"{ "b" : [ 1.50, "x \u0041\n\"" ] , "a" : null }"#, r#"{"b":[1.50,"x A\n\""],"a":null}"#),
+            ("{}", "{}"),
+            (r#""{ }""#, "{ }"),
+            ("null", "{}"),
+        ] {
+            let json = format!(r#"[{{"function":{{"name":"f","arguments":{arguments}}}}}]"#);
+            let written = format!("{{{}}}", whole(&json).unwrap());
+            let value: serde_json::Value = serde_json::from_str(&written).unwrap();
+            assert_eq!(value["tool_calls"][0]["function"]["arguments"], text, "{arguments}");
+        }
+    }
+
+    #[test]
+    fn a_lone_surrogate_in_arguments_is_bad_json() {
+        for arguments in [r#""\ud800""#, r#"{"a":"\ud800"}"#] {
+            let json = format!(r#"[{{"function":{{"name":"f","arguments":{arguments}}}}}]"#);
+            assert_eq!(whole(&json), Err(UpstreamFault::BadJson), "{arguments}");
+        }
+    }
+
+    #[test]
+    fn a_call_of_nothing_is_bad_shape() {
+        for json in [r#"[{"id":"a"}]"#, r#"[{"function":{"arguments":"{}"}}]"#, r#"[{"custom":{"input":"x"}}]"#] {
+            assert_eq!(whole(json), Err(UpstreamFault::BadShape), "{json}");
+        }
+    }
+
+    #[test]
+    fn pieces_pass_uncut_and_an_id_only_where_one_was_sent() {
+        assert_eq!(
+            pieces(&[
+                r#"[{"index":0,"id":"abc","type":"function","function":{"name":"f","arguments":""}}]"#,
+                r#"[{"index":0,"id":"","function":{"arguments":"{\"a"}}]"#,
+                r#"[{"index":0,"id":null,"function":{"arguments":"\":\"\\u30"}},{"index":1,"id":"d","type":"custom","custom":{"name":"g"}}]"#,
+            ])
+            .unwrap(),
+            [
+                r#""tool_calls":[{"index":0,"id":"call_2f8c0b9e6a1d4c2e9b3a7d5e0000","type":"function","function":{"name":"f","arguments":""}}]"#,
+                r#""tool_calls":[{"index":0,"function":{"arguments":"{\"a"}}]"#,
+                r#""tool_calls":[{"index":0,"function":{"arguments":"\":\"\\u30"}},{"index":1,"id":"call_2f8c0b9e6a1d4c2e9b3a7d5e0001","type":"custom","custom":{"name":"g"}}]"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn pieces_without_an_index_follow_their_ids() {
+        let written = pieces(&[
+            r#"[{"id":"a","function":{"name":"f"}}]"#,
+            r#"[{"function":{"arguments":"1"}}]"#,
+            r#"[{"id":"a","function":{"arguments":"2"}}]"#,
+            r#"[{"id":"b","function":{"name":"g"}},{"id":"c","function":{"name":"h"}}]"#,
+            r#"[{"function":{"arguments":"3"}}]"#,
+        ])
+        .unwrap();
+        let indexes: Vec<Vec<u64>> = written
+            .iter()
+            .map(|json| serde_json::from_str::<serde_json::Value>(&format!("{{{json}}}")).unwrap())
+            .map(|value| {
+                let calls = value["tool_calls"].as_array().unwrap();
+                calls.iter().map(|call| call["index"].as_u64().unwrap()).collect()
+            })
+            .collect();
+        assert_eq!(indexes, [vec![0], vec![0], vec![0], vec![1, 2], vec![2]]);
+    }
+
+    #[test]
+    fn an_index_beyond_all_bounds_is_bad_shape() {
+        assert!(pieces(&[r#"[{"index":1023}]"#]).is_ok());
+        assert_eq!(pieces(&[r#"[{"index":1024}]"#]), Err(UpstreamFault::BadShape));
+        assert_eq!(pieces(&[r#"[{"index":1023,"id":"a"}]"#, r#"[{"id":"b"}]"#]), Err(UpstreamFault::BadShape));
+    }
+}
