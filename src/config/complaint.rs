@@ -83,13 +83,6 @@ pub struct Complaints {
 }
 
 impl Complaints {
-    /// A single complaint about a file as a whole, such as one that cannot be read.
-    pub fn about_file(name: &str, wrong: impl Into<String>, mend: impl Into<String>) -> Self {
-        let mut out = Self::default();
-        out.add(File { order: 0, name }, Mark::TOP, &"whole file", wrong, mend);
-        out
-    }
-
     /// The complaints that were kept, in order of file, line and column.
     pub fn iter(&self) -> impl Iterator<Item = &Complaint> {
         self.list.iter()

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::Scope;
 use crate::names::{Alias, BackendName, KeyDigest, KeyId, ModelName, PoolName, TenantId};
+pub use crate::rules::timeouts::Timeouts;
 use crate::wire::completion::Expose;
 
 /// A whole configuration.
@@ -61,6 +62,8 @@ pub struct Caps {
     pub max_response: usize,
     /// How long a request body may take to arrive.
     pub body_timeout: Duration,
+    /// How long one write to a client may wait for it to read.
+    pub write_timeout: Duration,
 }
 
 /// Backends that can answer for each other.
@@ -107,19 +110,6 @@ pub enum SecretRef {
     File(PathBuf),
     /// A systemd credential: a file in `$CREDENTIALS_DIRECTORY`.
     Credential(String),
-}
-
-/// How long each part of an attempt may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// Connecting, TLS included.
-    pub connect: Duration,
-    /// From the sent request to the first useful event, or to a whole JSON answer.
-    pub first_byte: Duration,
-    /// Silence between two useful events.
-    pub idle: Duration,
-    /// The whole request, all attempts together.
-    pub total: Duration,
 }
 
 /// A tenant: its keys and what its aliases mean.

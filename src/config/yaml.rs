@@ -14,7 +14,7 @@ use super::raw::{Entry, Kind, Node, Scalar, Style, Value};
 
 /// How deep values may be nested; our own fields need seven levels.
 const MAX_DEPTH: usize = 64;
-/// How many values a file may hold: about 100,000 tenants with a key and an alias each.
+/// How many values a file may hold, names included: about 80,000 tenants with a key and an alias each.
 const MAX_NODES: usize = 2_000_000;
 
 /// Reads one file.

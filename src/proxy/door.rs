@@ -2,19 +2,25 @@
 //! too large, is refused in our words too. Pingora answers it with an empty body and its own name.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::protocols::http::v2::server::H2Options;
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::{Error, ErrorType};
 use pingora_proxy::{HttpProxy, ProxyHttp, http_proxy};
+use pingora_timeout::fast_timeout::fast_timeout;
 
 use super::exchange::{Exchange, Stage};
+use super::held::WayBack;
 use super::{Gateway, access_log, held, reply};
 use crate::error::GatewayError;
+
+/// How long a connection without a request is listened to when the daemon stops.
+const LAST_HEAD: Duration = Duration::from_secs(1);
 
 /// Pingora's proxy behind a door of ours.
 pub struct Door {
@@ -33,6 +39,23 @@ impl Door {
         options.h2c = h2c;
         proxy.server_options = Some(options.clone());
         Self { proxy: Arc::new(proxy), gateway, options }
+    }
+
+    /// Reads the next head. `None` when the daemon stops before there is one.
+    async fn read_head(
+        &self,
+        session: &mut HttpSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Result<bool, Box<Error>>> {
+        let mut stopping = shutdown.clone();
+        let mut read = std::pin::pin!(session.read_request());
+        let stop = async { drop(stopping.wait_for(|stop| *stop).await) };
+        tokio::select! {
+            biased;
+            read = &mut read => Some(read),
+            // Half a head may be there already, or a request on its way: it is to be answered, not dropped.
+            () = stop => fast_timeout(LAST_HEAD, read).await.ok(),
+        }
     }
 
     /// Refuses a head that could not be read.
@@ -59,6 +82,13 @@ impl Door {
     }
 }
 
+/// Ends an answered request and keeps its connection, as Pingora does after a success.
+async fn keep(session: HttpSession) -> Option<ReusedHttpStream> {
+    let settings = HttpPersistentSettings::for_session(&session);
+    let stream = session.finish().await.ok().flatten()?;
+    Some(ReusedHttpStream::from_reusable_stream(stream, settings))
+}
+
 /// Pingora has one error type for both; its texts are pinned by tests with its version.
 fn misread(error: &Error) -> GatewayError {
     let text = error.to_string();
@@ -76,17 +106,11 @@ impl HttpServerApp for Door {
         mut session: HttpSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let mut stopping = shutdown.clone();
-        let read = tokio::select! {
-            biased;
-            read = session.read_request() => read,
-            // A kept connection without a request is closed when the daemon stops.
-            _ = stopping.wait_for(|stop| *stop) => return None,
-        };
+        let read = self.read_head(&mut session, shutdown).await;
         match read {
-            Ok(true) => {}
-            Ok(false) => return None,
-            Err(error) => {
+            Some(Ok(true)) => {}
+            Some(Ok(false)) | None => return None,
+            Some(Err(error)) => {
                 self.turn_away(&mut session, &error).await;
                 return None;
             }
@@ -95,7 +119,13 @@ impl HttpServerApp for Door {
             self.draining(&mut session).await;
             return None;
         }
-        self.proxy.process_new_http(held::carry(Box::new(session)), shutdown).await
+        let way_back = WayBack::default();
+        let carried = held::carry(Box::new(session), way_back.clone());
+        let reused = self.proxy.process_new_http(carried, shutdown).await;
+        match way_back.take() {
+            Some(left) => keep(*left).await,
+            None => reused,
+        }
     }
 
     async fn http_cleanup(&self) {

@@ -9,7 +9,7 @@ use prometheus::IntGauge;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use super::held::Control;
+use super::held::{Control, WayBack};
 use crate::config::snapshot::Snapshot;
 use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::{AliasMetrics, Metrics};
@@ -35,6 +35,8 @@ pub struct Exchange {
     /// The alias, once it is known to be the caller's.
     pub entry: Option<Arc<AliasEntry>>,
     pub stage: Stage,
+    /// How the session gets out of Pingora's hands.
+    pub way_back: Option<WayBack>,
     _serving: Counted,
 }
 
@@ -152,6 +154,7 @@ impl Exchange {
             caller: None,
             entry: None,
             stage: Stage::Arrived,
+            way_back: None,
             _serving: Counted::new(&metrics.serving),
         }
     }

@@ -63,7 +63,8 @@ impl ProxyHttp for Gateway {
     // 1. Who asks, for what, and may they?
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         let real = &mut session.downstream_session;
-        held::give_back(real);
+        exchange.way_back = held::give_back(real);
+        real.set_write_timeout(Some(exchange.snapshot.caps.write_timeout));
         match admit::admit(real, exchange, &self.metrics).await {
             Ok(Admitted::Page(body)) => {
                 reply::page(real, exchange, body).await?;
@@ -240,8 +241,6 @@ impl ProxyHttp for Gateway {
             Some(false) if over => Ok(()),
             Some(false) => real.write_response_body(words, true).await,
             Some(true) | None => {
-                // Pingora closes the connection after a failed attempt; the head must say so.
-                real.set_keepalive(None);
                 reply::refuse(real, exchange, refusal).await
             }
         };
@@ -254,6 +253,10 @@ impl ProxyHttp for Gateway {
     // 10. What shall we remember?
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, exchange: &mut Exchange) {
         held::give_back(&mut session.downstream_session);
+        if let (Some(way_back), Stage::Answered { relay: Some(_), .. }) = (&exchange.way_back, &exchange.stage) {
+            // It was told in full that no backend answers; that is no reason to lose the connection.
+            way_back.leave(&mut session.downstream_session);
+        }
         access_log::remember(&self.log, &self.metrics, exchange);
     }
 

@@ -8,3 +8,4 @@ pub mod failover;
 pub mod headers;
 pub mod pools;
 pub mod route;
+pub mod timeouts;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::catalog::Route;
 use super::headers::UpwardHead;
-use crate::config::plan::Timeouts;
+use super::timeouts::Timeouts;
 use crate::metrics::BackendMetrics;
 use crate::names::{BackendName, PoolName};
 use crate::wire::splice::Forward;

@@ -162,7 +162,10 @@ mod tests {
             ("null", (None, None)),
             (r#""a""#, (some("a"), None)),
             ("[]", (None, None)),
-            (r#"[{"type":"text","text":"a"},{"text":"b"},{"type":"image_url","text":"x"}]"#, (some("ab"), None)),
+            (
+                r#"[{"type":"text","text":"a"},{"text":"b"},{"type":"image_url","text":"x"}]"#,
+                (some("ab"), None),
+            ),
             (r#"[{"type":"thinking","thinking":"t","text":"x"}]"#, (None, some("t"))),
             (
                 r#"[{"type":"thinking","thinking":[{"type":"text","text":"t"},{"text":"u"}]},{"type":"text","text":"a"}]"#,

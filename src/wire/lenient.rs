@@ -208,7 +208,9 @@ mod tests {
 
     #[test]
     fn a_count_is_whole_and_not_negative() {
-        for (json, number) in [("0", Some(0)), ("42", Some(42)), ("42.0", Some(42)), ("1e3", Some(1000)), ("-0.0", Some(0))] {
+        for (json, number) in
+            [("0", Some(0)), ("42", Some(42)), ("42.0", Some(42)), ("1e3", Some(1000)), ("-0.0", Some(0))]
+        {
             assert_eq!(serde_json::from_str::<Count>(json).ok().map(|count| count.0), number, "{json}");
         }
         for json in ["-1", "1.5", "1e30", "\"1\"", "true", "[1]"] {

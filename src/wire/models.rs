@@ -89,7 +89,11 @@ mod tests {
     #[test]
     fn openais_two_members_come_last_and_only_on_demand() {
         assert_eq!(
-            one(ModelCard { description: "a \"b\"", created_owned: Some((1_718_841_600, "acme")), ..GENERAL }),
+            one(ModelCard {
+                description: "a \"b\"",
+                created_owned: Some((1_718_841_600, "acme")),
+                ..GENERAL
+            }),
             r#"{"id":"general","object":"model","display_name":"General","description":"a \"b\"","created":1718841600,"owned_by":"acme"}"#
         );
     }

@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn every_character_survives_and_only_those_that_must_be_are_escaped() {
-        let text: String = (0..=0x2ff).chain([0x2028, 0x2029, 0x3042, 0x1f600]).filter_map(char::from_u32).collect();
+        let text: String =
+            (0..=0x2ff).chain([0x2028, 0x2029, 0x3042, 0x1f600]).filter_map(char::from_u32).collect();
         let mut pen = Pen::default();
         pen.string(&text);
         assert_eq!(serde_json::from_slice::<String>(pen.bytes()).unwrap(), text);

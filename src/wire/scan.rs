@@ -16,6 +16,8 @@ pub(super) const MAX_DEPTH: usize = 127;
 
 /// Why a text is not JSON that we pass on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+// A word wide for speed; `text::Spelling` says why.
+#[repr(usize)]
 pub(super) enum Malformed {
     /// Anything that the grammar does not allow here, the end of the text included.
     Grammar,

@@ -97,6 +97,20 @@ pub struct Edits<'a> {
 ///
 /// `request` must be what `check` made of this very `body`. With another one the result means nothing, but
 /// nothing panics.
+///
+/// ```
+/// # use byname::wire::{request::check, splice::{Edits, Forward, JsonText, Logprobs, splice}};
+/// let body = br#"{ "user":"u", "messages":[{"role":"user","content":"\u6708"}], "model": "general" }"#;
+/// let edits = Edits {
+///     model: &JsonText::new("large-2"),
+///     forward: &Forward::default(),
+///     logprobs: Logprobs::Hidden,
+/// };
+/// assert_eq!(
+///     splice(body, &check(body).unwrap(), &edits),
+///     r#"{ "messages":[{"role":"user","content":"\u6708"}], "model": "large-2" }"#
+/// );
+/// ```
 pub fn splice(body: &[u8], request: &ChatRequest, edits: &Edits<'_>) -> Bytes {
     let mut length = 0;
     pieces(body, request, edits, |piece| length += piece.len());

@@ -326,7 +326,9 @@ mod tests {
 
     #[test]
     fn a_call_of_nothing_is_bad_shape() {
-        for json in [r#"[{"id":"a"}]"#, r#"[{"function":{"arguments":"{}"}}]"#, r#"[{"custom":{"input":"x"}}]"#] {
+        for json in
+            [r#"[{"id":"a"}]"#, r#"[{"function":{"arguments":"{}"}}]"#, r#"[{"custom":{"input":"x"}}]"#]
+        {
             assert_eq!(whole(json), Err(UpstreamFault::BadShape), "{json}");
         }
     }
@@ -373,6 +375,9 @@ mod tests {
     fn an_index_beyond_all_bounds_is_bad_shape() {
         assert!(pieces(&[r#"[{"index":1023}]"#]).is_ok());
         assert_eq!(pieces(&[r#"[{"index":1024}]"#]), Err(UpstreamFault::BadShape));
-        assert_eq!(pieces(&[r#"[{"index":1023,"id":"a"}]"#, r#"[{"id":"b"}]"#]), Err(UpstreamFault::BadShape));
+        assert_eq!(
+            pieces(&[r#"[{"index":1023,"id":"a"}]"#, r#"[{"id":"b"}]"#]),
+            Err(UpstreamFault::BadShape)
+        );
     }
 }

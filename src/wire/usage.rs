@@ -97,15 +97,14 @@ impl Counts<'_> {
 
     /// Details that cannot be read count as not sent: nobody is metered by them.
     fn details(&self) -> Details {
-        Details {
-            prompt: read(self.prompt_tokens_details),
-            completion: read(self.completion_tokens_details),
-        }
+        Details { prompt: read(self.prompt_tokens_details), completion: read(self.completion_tokens_details) }
     }
 }
 
 fn read<'a, T: Deserialize<'a> + Default>(json: Option<&'a RawValue>) -> T {
-    json.and_then(|json| serde_json::from_str::<Object<T>>(json.get()).ok()).map(|object| object.0).unwrap_or_default()
+    json.and_then(|json| serde_json::from_str::<Object<T>>(json.get()).ok())
+        .map(|object| object.0)
+        .unwrap_or_default()
 }
 
 impl Usage {

@@ -10,7 +10,7 @@ use crate::config::plan::{Boot, Caps, Listener};
 use crate::config::raw::Value;
 use crate::config::units::{DAY, TICK, count, duration, size};
 
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 12] = [
     "listen",
     "admin",
     "demo_model",
@@ -20,6 +20,7 @@ const FIELDS: [&str; 11] = [
     "max_event",
     "max_response",
     "body_timeout",
+    "write_timeout",
     "drain",
     "openai_models",
 ];
@@ -41,6 +42,7 @@ const MAX_RESPONSE: usize = 32 * MIB;
 /// Bodies, events and answers are held in memory whole.
 const HELD_BOUNDS: RangeInclusive<usize> = KIB..=GIB;
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(60);
 
 /// What the section means.
@@ -72,6 +74,7 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
     let max_event = fields.or("max_event", MAX_EVENT, out, |at, out| size(at, HELD_BOUNDS, out));
     let max_response = fields.or("max_response", MAX_RESPONSE, out, |at, out| size(at, HELD_BOUNDS, out));
     let body_timeout = fields.or("body_timeout", BODY_TIMEOUT, out, |at, out| duration(at, TICK..=DAY, out));
+    let write_timeout = fields.or("write_timeout", WRITE_TIMEOUT, out, |at, out| duration(at, TICK..=DAY, out));
     let openai_models = fields.or("openai_models", false, out, truth);
     Ok(Server {
         boot: Boot {
@@ -87,6 +90,7 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
             max_event: max_event?,
             max_response: max_response?,
             body_timeout: body_timeout?,
+            write_timeout: write_timeout?,
         },
         openai_models: openai_models?,
     })

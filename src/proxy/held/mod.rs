@@ -17,7 +17,7 @@ mod session;
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -48,7 +48,11 @@ struct Hold {
     timer: Option<Timer>,
 }
 
-type Timer = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+/// A timer that is set, and to when.
+struct Timer {
+    at: Instant,
+    sleep: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+}
 
 /// How far the client's answer has come.
 enum Answer {
@@ -64,6 +68,27 @@ enum Answer {
 pub struct Held {
     real: Box<HttpSession>,
     hold: Option<Box<Hold>>,
+    way_back: Option<WayBack>,
+}
+
+/// Where a session that Pingora would close, but need not, is left for the one who carried it.
+///
+/// After a failed attempt Pingora never keeps the client's connection, however well the client was
+/// answered.
+#[derive(Clone, Default)]
+pub struct WayBack(Arc<Mutex<Option<Box<HttpSession>>>>);
+
+impl WayBack {
+    /// Takes the session out of Pingora's hands.
+    pub fn leave(&self, session: &mut Box<HttpSession>) {
+        let real = std::mem::replace(session, Box::new(nothing()));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(real);
+    }
+
+    /// The session that was left here, if one was.
+    pub fn take(&self) -> Option<Box<HttpSession>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 thread_local! {
@@ -76,13 +101,13 @@ enum Slot {
     #[default]
     Closed,
     Waiting,
-    Filled(Box<HttpSession>),
+    Filled(Box<HttpSession>, Option<WayBack>),
 }
 
 /// Wraps a session without changing its behaviour, for code that only takes a session whose head has
 /// not been read: Pingora takes a custom session's head for read.
-pub fn carry(real: Box<HttpSession>) -> HttpSession {
-    HttpSession::Custom(Box::new(Held { real, hold: None }))
+pub fn carry(real: Box<HttpSession>, way_back: WayBack) -> HttpSession {
+    HttpSession::Custom(Box::new(Held { real, hold: None, way_back: Some(way_back) }))
 }
 
 /// Puts a held session into the place of a real one whose request body has been read.
@@ -95,21 +120,26 @@ pub fn hold(
     let real = std::mem::replace(session, Box::new(nothing()));
     let answer = Answer::Kept { head: None, body: BytesMut::new() };
     let hold = Hold { head, control, last_words, answer, timer: None };
-    **session = HttpSession::Custom(Box::new(Held { real, hold: Some(Box::new(hold)) }));
+    **session = HttpSession::Custom(Box::new(Held { real, hold: Some(Box::new(hold)), way_back: None }));
 }
 
-/// Puts the real session back; does nothing to one that is real.
+/// Puts the real session back, and tells the way back of one that was carried; does nothing to one
+/// that is real.
 ///
 /// The trait object cannot be taken apart from outside, but dropping it runs `Drop` at once and in
 /// this thread, which hands the real session over.
-pub fn give_back(session: &mut Box<HttpSession>) {
+pub fn give_back(session: &mut Box<HttpSession>) -> Option<WayBack> {
     if !session.is_custom() {
-        return;
+        return None;
     }
     GIVEN_BACK.set(Slot::Waiting);
     **session = nothing();
-    if let Slot::Filled(real) = GIVEN_BACK.take() {
-        *session = real;
+    match GIVEN_BACK.take() {
+        Slot::Filled(real, way_back) => {
+            *session = real;
+            way_back
+        }
+        Slot::Waiting | Slot::Closed => None,
     }
 }
 
@@ -119,7 +149,7 @@ impl Drop for Held {
         GIVEN_BACK.with(|slot| match slot.take() {
             Slot::Waiting => {
                 let real = std::mem::replace(&mut self.real, Box::new(nothing()));
-                slot.set(Slot::Filled(real));
+                slot.set(Slot::Filled(real, self.way_back.take()));
             }
             other => slot.set(other),
         });
@@ -143,8 +173,8 @@ impl Hold {
 
     /// Waits for the next deadline that has really passed.
     ///
-    /// Cancel-safe: the timer stays in `self`. It is not moved at every event; it fires at an old
-    /// deadline, sees that there is a later one and is set again.
+    /// Cancel-safe: the timer stays in `self`. A deadline that moves away, as it does with every event,
+    /// leaves the timer alone; it fires at the old one and is set again. One that comes nearer sets it anew.
     async fn overdue(&mut self) -> Box<Error> {
         loop {
             let now = Instant::now();
@@ -155,8 +185,14 @@ impl Hold {
                 self.control.overdue(now);
                 return Error::new(OVERDUE);
             }
-            let timer = self.timer.get_or_insert_with(|| Box::pin(fast_sleep(deadline - now)));
-            timer.as_mut().await;
+            if self.timer.as_ref().is_some_and(|timer| deadline < timer.at) {
+                self.timer = None;
+            }
+            let timer = self.timer.get_or_insert_with(|| Timer {
+                at: deadline,
+                sleep: Box::pin(fast_sleep(deadline - now)),
+            });
+            timer.sleep.as_mut().await;
             self.timer = None;
         }
     }

@@ -1,1 +1,167 @@
+use super::*;
 
+const ALL: Expose = Expose { logprobs: true, reasoning: true, usage_details: true };
+
+fn voice() -> Voice {
+    Voice::new("2f8c0b9e-6a1d-4c2e-9b3a-7d5e1f0a2b3c", 1_718_841_600, "general")
+}
+
+fn seen(body: &str, expose: Expose) -> Result<String, UpstreamFault> {
+    rewrite(body.as_bytes(), &voice(), expose).map(|answer| String::from_utf8(answer.body.to_vec()).unwrap())
+}
+
+/// What is seen of one choice.
+fn choice(json: &str, expose: Expose) -> Result<String, UpstreamFault> {
+    let body = seen(&format!(r#"{{"choices":[{json}]}}"#), expose)?;
+    let (_, choices) = body.split_once(r#""choices":["#).unwrap();
+    Ok(choices.strip_suffix("]}").unwrap().to_owned())
+}
+
+/// What is seen of one message.
+fn message(json: &str, expose: Expose) -> Result<String, UpstreamFault> {
+    let choice = choice(&format!(r#"{{"message":{json}}}"#), expose)?;
+    let message = choice.strip_prefix(r#"{"index":0,"message":{"role":"assistant","content":"#).unwrap();
+    Ok(message.strip_suffix(r#"},"finish_reason":null}"#).unwrap().to_owned())
+}
+
+#[test]
+fn an_answer_becomes_the_apis_example_byte_for_byte() {
+    let theirs = r#"{
+        "usage": {"total_tokens": 170, "completion_tokens": 128, "prompt_tokens": 42, "completion_tokens_details": {"reasoning_tokens": 0}},
+        "model": "vendor-large-2026-01", "mod\u0065l": "again", "system_fingerprint": "fp_1", "service_tier": "default",
+        "choices": [{"finish_reason": "stop", "logprobs": null, "index": 0, "content_filter_results": {},
+            "message": {"content": "\u8981\u70b9は次の3つです。…", "annotations": [], "refusal": null, "audio": null, "role": "assistant"}}],
+        "id": "chatcmpl-upstream", "created": 1.5, "object": "whatever"
+    }"#;
+    let ours = concat!(
+        r#"{"id":"chatcmpl-2f8c0b9e-6a1d-4c2e-9b3a-7d5e1f0a2b3c","object":"chat.completion","created":1718841600,"model":"general","#,
+        r#""choices":[{"index":0,"message":{"role":"assistant","content":"要点は次の3つです。…"},"finish_reason":"stop"}],"#,
+        r#""usage":{"prompt_tokens":42,"completion_tokens":128,"total_tokens":170}}"#
+    );
+    let answer = rewrite(theirs.as_bytes(), &voice(), Expose::default()).unwrap();
+    assert_eq!(answer.body, ours);
+    assert_eq!(answer.usage.map(|usage| (usage.prompt, usage.completion, usage.total)), Some((42, 128, 170)));
+    assert_eq!(answer.delivered, Delivered { bytes: 31, chars: 11 });
+    // Our own answers are already what they should be.
+    assert_eq!(seen(ours, ALL).unwrap(), ours);
+}
+
+#[test]
+fn content_is_a_text_or_null_whatever_was_sent() {
+    for (json, content) in [
+        (r#"{"content":"a\/b\u00e9\ud83d\ude00\n"}"#, r#""a/bé😀\n""#),
+        ("{\"content\":\"\u{7f}\u{2028}\"}", "\"\u{7f}\u{2028}\""),
+        (r#"{"content":null}"#, "null"),
+        ("{}", "null"),
+        (r#"{"role":"model","content":""}"#, r#""""#),
+        (r#"{"content":[{"type":"text","text":"a"},{"type":"text","text":"b\""}]}"#, r#""ab\"""#),
+        (r#"{"content":[{"type":"thinking","thinking":"t"}]}"#, "null"),
+    ] {
+        assert_eq!(message(json, Expose::default()).unwrap(), content, "{json}");
+    }
+}
+
+#[test]
+fn a_refusal_passes_only_as_a_text() {
+    assert_eq!(message(r#"{"refusal":"no"}"#, Expose::default()).unwrap(), r#"null,"refusal":"no""#);
+    assert_eq!(message(r#"{"refusal":null}"#, Expose::default()).unwrap(), "null");
+    assert_eq!(message(r#"{"refusal":{"a":1}}"#, Expose::default()).unwrap(), "null");
+}
+
+#[test]
+fn reasoning_passes_under_one_name_and_only_where_exposed() {
+    for json in [
+        r#"{"content":"a","reasoning_content":"t"}"#,
+        r#"{"content":"a","reasoning":"t"}"#,
+        r#"{"content":"a","reasoning":"t","reasoning_content":null}"#,
+        r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"t"}]},{"type":"text","text":"a"}]}"#,
+    ] {
+        assert_eq!(message(json, Expose::default()).unwrap(), r#""a""#, "{json}");
+        assert_eq!(message(json, ALL).unwrap(), r#""a","reasoning_content":"t""#, "{json}");
+    }
+}
+
+#[test]
+fn calls_pass_with_our_ids() {
+    assert_eq!(
+        message(
+            r#"{"tool_calls":[{"id":"x","function":{"name":"f","arguments":{"a": 1}}}],"content":null}"#,
+            ALL
+        )
+        .unwrap(),
+        r#"null,"tool_calls":[{"id":"call_2f8c0b9e6a1d4c2e9b3a7d5e0000","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]"#
+    );
+    assert_eq!(message(r#"{"tool_calls":[],"content":"a"}"#, ALL).unwrap(), r#""a""#);
+    assert_eq!(
+        message(r#"{"function_call":{"arguments":"{}","name":"f","x":1}}"#, ALL).unwrap(),
+        r#"null,"function_call":{"name":"f","arguments":"{}"}"#
+    );
+}
+
+#[test]
+fn logprobs_pass_only_where_exposed_and_sent() {
+    let json = r#"{"message":{"content":"a"},"finish_reason":"length","logprobs":{"content":[{"token":"a","logprob":-1.0,"bytes":[97],"top_logprobs":[]}]}}"#;
+    let plain = r#"{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"length"}"#;
+    assert_eq!(choice(json, Expose::default()).unwrap(), plain);
+    assert_eq!(
+        choice(json, ALL).unwrap(),
+        r#"{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"length","logprobs":{"content":[{"token":"a","logprob":-1.0,"bytes":[97],"top_logprobs":[]}],"refusal":null}}"#
+    );
+    assert_eq!(choice(&json.replace("{\"content\":[{", "null,\"x\":{\"content\":[{"), ALL).unwrap(), plain);
+}
+
+#[test]
+fn a_choice_without_an_index_is_known_by_its_place() {
+    let body = seen(
+        r#"{"choices":[{"message":{"content":"a"}},{"message":{"content":"b"}},{"index":7.0,"message":{}}]}"#,
+        ALL,
+    )
+    .unwrap();
+    for part in [
+        r#""index":0,"message":{"role":"assistant","content":"a""#,
+        r#""index":1,"message":{"role":"assistant","content":"b""#,
+        r#""index":7"#,
+    ] {
+        assert!(body.contains(part), "{body}");
+    }
+}
+
+#[test]
+fn the_model_decides_whether_there_is_usage_and_an_ending() {
+    for usage in ["", r#","usage":null"#, r#","usage":{}"#] {
+        let body = format!(r#"{{"choices":[{{"message":{{"content":"a"}}}}]{usage}}}"#);
+        let answer = rewrite(body.as_bytes(), &voice(), ALL).unwrap();
+        assert_eq!(answer.usage, None);
+        assert!(answer.body.ends_with(br#""content":"a"},"finish_reason":null}]}"#));
+    }
+}
+
+#[test]
+fn each_fault_has_its_name() {
+    for (body, fault) in [
+        ("", UpstreamFault::BadJson),
+        ("data: {}\n\n", UpstreamFault::BadJson),
+        ("<html>", UpstreamFault::BadJson),
+        (r#"{"choices":[{"message":{"content":"a"}}]"#, UpstreamFault::BadJson),
+        (r#"{"choices":[{"message":{"content":"\udead"}}]}"#, UpstreamFault::BadJson),
+        ("[]", UpstreamFault::BadShape),
+        ("{}", UpstreamFault::BadShape),
+        (r#"{"choices":null}"#, UpstreamFault::BadShape),
+        (r#"{"choices":[]}"#, UpstreamFault::BadShape),
+        (r#"{"choices":[{}]}"#, UpstreamFault::BadShape),
+        (r#"{"choices":[{"text":"a"}]}"#, UpstreamFault::BadShape),
+        (r#"{"choices":[{"delta":{"content":"a"}}]}"#, UpstreamFault::BadShape),
+        (r#"{"choices":[{"message":"a"}]}"#, UpstreamFault::BadShape),
+        (r#"{"choices":[{"index":-1,"message":{}}]}"#, UpstreamFault::BadShape),
+        (r#"{"error":{"message":"m"}}"#, UpstreamFault::ErrorInAnswer),
+        (r#"{"error":"m"}"#, UpstreamFault::ErrorInAnswer),
+        (r#"{"error":{},"choices":[{"message":{"content":"a"}}]}"#, UpstreamFault::ErrorInAnswer),
+        (
+            r#"{"choices":[{"message":{"content":"a"},"finish_reason":"error"}]}"#,
+            UpstreamFault::ErrorInAnswer,
+        ),
+    ] {
+        assert_eq!(seen(body, ALL), Err(fault), "{body}");
+    }
+    assert_eq!(rewrite(b"{\"a\":\"\xc3\"}", &voice(), ALL), Err(UpstreamFault::BadJson));
+}

@@ -13,7 +13,11 @@ pub(in crate::wire) struct Text<'a> {
     spelling: Spelling,
 }
 
+// A word wide, as `Malformed` is: so a `Text` and a `Result` of it have no padding. Compilers copy seven bytes
+// of padding by two overlapping moves, and the processor then waits for its own writes at every string. It
+// was a quarter of the time that a long conversation takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
 enum Spelling {
     Plain,
     Escaped,

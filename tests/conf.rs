@@ -1,0 +1,209 @@
+//! Every configuration of the repository loads, and every broken one is told so in fixed words.
+//!
+//! `tests/data/conf/bad/NAME.yaml` complains exactly as `NAME.complaints` says; files in a directory
+//! `NAME.d` are included. `UPDATE=1 cargo test --test conf` writes the complaints anew.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot read its own data has failed"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use byname::config::plan::Plan;
+use byname::config::{Complaints, Source, includes, read};
+use proptest::prelude::*;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The YAML files of a directory, in order.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(directory)
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// A file, called by its name below `directory`.
+fn source(directory: &Path, path: &Path) -> Source {
+    let name = path.strip_prefix(directory).unwrap().to_str().unwrap().to_owned();
+    Source { name, text: fs::read_to_string(path).unwrap() }
+}
+
+fn load(path: &Path) -> Result<Plan, Complaints> {
+    let directory = path.parent().unwrap();
+    let more = path.with_extension("d");
+    let included: Vec<Source> = if more.is_dir() { files(&more) } else { Vec::new() }
+        .iter()
+        .map(|path| source(directory, path))
+        .collect();
+    read(&source(directory, path), &included)
+}
+
+fn good() -> Vec<PathBuf> {
+    [files(&root().join("conf")), files(&root().join("tests/data/conf/good"))].concat()
+}
+
+#[test]
+fn every_good_file_loads() {
+    for path in good() {
+        if let Err(complaints) = load(&path) {
+            panic!("{}\n{complaints}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_bad_file_complains_in_its_words() {
+    let files = files(&root().join("tests/data/conf/bad"));
+    assert!(files.len() >= 45, "only {} files", files.len());
+    let mut wrong = Vec::new();
+    for path in files {
+        let complaints = match load(&path) {
+            Ok(_) => panic!("{} loads", path.display()),
+            Err(complaints) => format!("{complaints}\n"),
+        };
+        let twin = path.with_extension("complaints");
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&twin, &complaints).unwrap();
+        } else if fs::read_to_string(&twin).unwrap_or_default() != complaints {
+            wrong.push(format!("{}\n{complaints}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_complaint_shows_a_secret() {
+    for path in files(&root().join("tests/data/conf/bad")) {
+        let complaints = load(&path).unwrap_err().to_string();
+        assert!(!complaints.contains("hunter2"), "{}\n{complaints}", path.display());
+    }
+}
+
+#[test]
+fn the_full_file_shows_the_defaults() {
+    let full = load(&root().join("conf/full.yaml")).unwrap();
+    let minimal = load(&root().join("tests/data/conf/good/minimal.yaml")).unwrap();
+    let (one, other) = (&full.boot, &minimal.boot);
+    assert_eq!((&one.listen, one.threads, one.drain), (&other.listen, other.threads, other.drain));
+    assert_eq!((full.caps, full.openai_models), (minimal.caps, minimal.openai_models));
+    for (one, other) in full.pools.iter().zip(&minimal.pools) {
+        assert_eq!((one.timeouts, one.attempts), (other.timeouts, other.attempts));
+        assert_eq!(one.forward_fields, other.forward_fields);
+    }
+    for (one, other) in full.tenants.iter().zip(&minimal.tenants) {
+        assert_eq!(one.models, other.models);
+        assert!(one.keys.iter().map(|key| &key.scopes).eq(other.keys.iter().map(|key| &key.scopes)));
+    }
+}
+
+#[test]
+fn the_minimal_file_means_what_the_manual_says() {
+    let plan = load(&root().join("tests/data/conf/good/minimal.yaml")).unwrap();
+    assert_eq!(
+        plan.boot.listen.iter().map(|l| l.address.to_string()).collect::<Vec<_>>(),
+        ["127.0.0.1:8080"]
+    );
+    assert_eq!((plan.boot.admin, plan.boot.demo_model, plan.boot.threads), (None, None, 2));
+    assert_eq!(plan.boot.drain, Duration::from_secs(60));
+    assert_eq!((plan.caps.max_body, plan.caps.max_head), (8 << 20, 32 << 10));
+    assert_eq!((plan.caps.max_event, plan.caps.max_response), (1 << 20, 32 << 20));
+    assert_eq!(plan.caps.body_timeout, Duration::from_secs(60));
+    let pool = plan.pools.first().unwrap();
+    let timeouts = [pool.timeouts.connect, pool.timeouts.first_byte, pool.timeouts.idle, pool.timeouts.total];
+    assert_eq!(timeouts.map(|timeout| timeout.as_secs()), [2, 60, 60, 600]);
+    assert_eq!(pool.attempts, 3);
+}
+
+#[test]
+fn the_order_of_the_file_is_kept_and_includes_come_last() {
+    let plan = load(&root().join("tests/data/conf/good/includes.yaml")).unwrap();
+    let tenants: Vec<&str> = plan.tenants.iter().map(|tenant| tenant.id.as_str()).collect();
+    assert_eq!(tenants, ["zulu", "alpha", "mike", "bravo"]);
+    let pools: Vec<&str> = plan.pools.iter().map(|pool| pool.name.as_str()).collect();
+    assert_eq!(pools, ["second", "first"]);
+    let zulu = plan.tenants.first().unwrap();
+    let aliases: Vec<&str> = zulu.models.iter().map(|model| model.alias.as_str()).collect();
+    assert_eq!(aliases, ["z", "a", "m"]);
+}
+
+#[test]
+fn the_patterns_of_includes_are_told_before_the_files_are_read() {
+    let directory = root().join("tests/data/conf/good");
+    let main = source(&directory, &directory.join("includes.yaml"));
+    assert_eq!(includes(&main), ["includes.d/*.yaml"]);
+    for text in ["", "include: x", "include: [../x]", "include: [", "pools: {}"] {
+        assert!(includes(&Source { name: "x".to_owned(), text: text.to_owned() }).is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn json_means_the_same_as_yaml() {
+    let directory = root().join("tests/data/conf/good");
+    assert_eq!(load(&directory.join("json.yaml")).unwrap(), load(&directory.join("minimal.yaml")).unwrap());
+}
+
+/// One slip of a pen, at a place that is a share of the text.
+#[derive(Debug, Clone)]
+enum Slip {
+    Delete(usize),
+    Double(usize),
+    Replace(u8),
+}
+
+fn slip() -> impl Strategy<Value = (f64, Slip)> {
+    let kind = prop_oneof![
+        (1..40_usize).prop_map(Slip::Delete),
+        (1..40_usize).prop_map(Slip::Double),
+        any::<u8>().prop_map(Slip::Replace),
+        prop::sample::select(b"\t\n :-[]{}#&*!|>'\"%@`,?0~".to_vec()).prop_map(Slip::Replace),
+    ];
+    (0.0..1.0_f64, kind)
+}
+
+fn slipped(text: &str, slips: &[(f64, Slip)]) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for (share, slip) in slips {
+        let at = (bytes.len() as f64 * share) as usize;
+        let size = bytes.len();
+        let end = |length: usize| (at + length).min(size);
+        match slip {
+            Slip::Delete(length) => drop(bytes.drain(at..end(*length))),
+            Slip::Double(length) => {
+                let piece = bytes[at..end(*length)].to_vec();
+                bytes.splice(at..at, piece);
+            }
+            Slip::Replace(byte) => bytes[at..end(1)].fill(*byte),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_slip_of_the_pen_is_taken_or_told(
+        path in prop::sample::select(good()),
+        slips in prop::collection::vec(slip(), 1..5),
+    ) {
+        let text = slipped(&fs::read_to_string(path).unwrap(), &slips);
+        let main = Source { name: "main".to_owned(), text };
+        includes(&main);
+        if let Err(complaints) = read(&main, &[]) {
+            prop_assert!(!complaints.is_empty());
+            prop_assert!(complaints.iter().all(|one| one.mark().line >= 1 && one.mark().column >= 1));
+            prop_assert!(complaints.iter().all(|one| one.to_string().lines().count() == 1));
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Byname from outside: the real binary between scripted backing models and clients that see every byte.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise, its helpers too"
+)]
+
+mod big_bodies; // request bodies of every size and framing, once and on a second attempt
+mod clients; // the official OpenAI clients
+mod contract; // the API document as cases
+mod held; // what is held, released, ended and left
+mod kit; // what the others stand on

@@ -1,0 +1,157 @@
+//! The house's rules as a test: imports point down only, sockets and files stay where they belong, and
+//! the request path has no way to panic.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every room and its floor, lowest first.
+const FLOORS: &[(&str, u8)] = &[
+    ("names", 0),
+    ("error", 0),
+    ("metrics", 0),
+    ("wire", 1),
+    ("rules", 2),
+    ("config", 3),
+    ("proxy", 4),
+    ("daemon", 5),
+];
+
+/// What may only be named on these floors, and why.
+const KEPT: &[(&str, &[u8], &str)] = &[
+    ("std::fs", &[5], "files belong to daemon/"),
+    ("std::net::Tcp", &[5], "sockets belong to daemon/"),
+    ("tokio::net", &[4, 5], "sockets belong to proxy/ and daemon/"),
+    ("std::env::var", &[5], "the environment belongs to daemon/"),
+    ("SystemTime::now", &[4, 5], "time is an argument below proxy/"),
+    ("Instant::now", &[4, 5], "time is an argument below proxy/"),
+    ("pingora_proxy::", &[4], "only proxy/ knows Pingora's proxy"),
+    ("pingora_core", &[4, 5], "the pure rooms know no framework"),
+    ("structopt", &[5], "the command line belongs to daemon/cli.rs"),
+    ("serde_json::Value", &[5], "the request path builds no trees"),
+    ("process::exit", &[5], "only the daemon ends the process"),
+];
+
+struct Source {
+    path: PathBuf,
+    room: String,
+    /// Without the tests at its end.
+    code: String,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    walk(&root, &mut |path| {
+        let inside = path.strip_prefix(&root).unwrap().to_path_buf();
+        let first = inside.iter().next().unwrap().to_string_lossy();
+        let room = first.trim_end_matches(".rs").to_string();
+        let text = fs::read_to_string(path).unwrap();
+        let is_test = path.ends_with("tests.rs") || inside.components().any(|c| c.as_os_str() == "tests");
+        if room != "main" && room != "lib" && !is_test {
+            let code = text.split("#[cfg(test)]").next().unwrap().to_string();
+            found.push(Source { path: inside, room, code });
+        }
+    });
+    assert!(found.len() > 20, "the sources were not found");
+    found
+}
+
+fn walk(folder: &Path, visit: &mut impl FnMut(&Path)) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path, visit);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            visit(&path);
+        }
+    }
+}
+
+fn floor(room: &str) -> Option<u8> {
+    FLOORS.iter().find(|(name, _)| *name == room).map(|(_, floor)| *floor)
+}
+
+/// Lines of code, without comments, with their numbers.
+fn lines(source: &Source) -> impl Iterator<Item = (usize, &str)> {
+    source
+        .code
+        .lines()
+        .enumerate()
+        .map(|(n, line)| (n + 1, line.split("//").next().unwrap_or(line)))
+        .filter(|(_, line)| !line.trim().is_empty())
+}
+
+#[test]
+fn every_room_stands_on_a_floor() {
+    for source in sources() {
+        assert!(floor(&source.room).is_some(), "{}: no such room", source.path.display());
+    }
+}
+
+#[test]
+fn imports_point_down() {
+    let mut climbing = Vec::new();
+    for source in sources() {
+        let here = floor(&source.room).unwrap();
+        for (number, line) in lines(&source) {
+            for rest in line.split("crate::").skip(1) {
+                let room: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                if floor(&room).is_some_and(|there| there > here) {
+                    climbing.push(format!("{}:{number}: {} uses {room}", source.path.display(), source.room));
+                }
+            }
+        }
+    }
+    assert!(climbing.is_empty(), "imports climb:\n{}", climbing.join("\n"));
+}
+
+#[test]
+fn sockets_files_clocks_and_the_environment_stay_where_they_belong() {
+    let mut strays = Vec::new();
+    for source in sources() {
+        let here = floor(&source.room).unwrap();
+        for (number, line) in lines(&source) {
+            for (word, floors, why) in KEPT {
+                if line.contains(word) && !floors.contains(&here) {
+                    strays.push(format!("{}:{number}: {word}: {why}", source.path.display()));
+                }
+            }
+        }
+    }
+    assert!(strays.is_empty(), "{}", strays.join("\n"));
+}
+
+#[test]
+fn the_session_trait_is_implemented_in_the_held_session_alone() {
+    for source in sources() {
+        let held = source.path.starts_with("proxy/held");
+        assert!(
+            held || !source.code.contains("custom::server"),
+            "{}: only proxy/held may know the session trait",
+            source.path.display()
+        );
+    }
+}
+
+#[test]
+fn the_rooms_of_the_request_path_have_no_way_to_panic() {
+    let ways = [".unwrap()", ".expect(", "panic!(", "unreachable!(", "todo!(", "unimplemented!(", "assert!("];
+    let mut found = Vec::new();
+    for source in sources().iter().filter(|s| matches!(s.room.as_str(), "wire" | "rules" | "proxy")) {
+        for (number, line) in lines(source) {
+            if ways.iter().any(|way| line.contains(way)) {
+                found.push(format!("{}:{number}: {}", source.path.display(), line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn files_have_one_subject() {
+    for source in sources() {
+        let length = source.code.lines().count();
+        assert!(length <= 450, "{}: {length} lines: two subjects?", source.path.display());
+        assert!(source.code.starts_with("//!"), "{}: does not say what it promises", source.path.display());
+    }
+}
