@@ -20,7 +20,7 @@ use crate::config::plan::{Listener, Plan};
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
 use crate::proxy::access_log::AccessLog;
-use crate::proxy::door::Door;
+use crate::proxy::door;
 
 /// What a listener's connections write through. Head and body of an ordinary answer fit, and so leave
 /// in one send.
@@ -56,7 +56,6 @@ pub fn serve(plan: &Plan) -> Result<ExitCode, Box<dyn std::error::Error>> {
     server.bootstrap();
     let running = Running::default();
     let gateway = Gateway { live: Arc::new(Live::new(snapshot)), metrics: metrics.clone(), log: log.clone() };
-    let gateway = Arc::new(gateway);
     for listener in &plan.boot.listen {
         server.add_service(clients(listener, plan, &server.configuration, gateway.clone()));
     }
@@ -88,9 +87,8 @@ fn conf(plan: &Plan) -> ServerConf {
     }
 }
 
-fn clients(listener: &Listener, plan: &Plan, conf: &Arc<ServerConf>, gateway: Arc<Gateway>) -> Service<Door> {
-    let door = Door::new(conf, gateway, listener.h2c);
-    let mut service = Service::new(format!("clients on {}", listener.address), door);
+fn clients(listener: &Listener, plan: &Plan, conf: &Arc<ServerConf>, gateway: Gateway) -> Service<door::Proxy> {
+    let mut service = door::service(conf, gateway, &format!("clients on {}", listener.address), listener.h2c);
     let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
     service.add_listener(ListenerConfig::tcp(&listener.address.to_string()).l4_buffer(buffers));
     service.threads = Some(plan.boot.threads);

@@ -1,19 +1,25 @@
 //! The door: reads a request's head before Pingora's proxy does, so that a head that is no HTTP, or
 //! too large, is refused in our words too. Pingora answers it with an empty body and its own name.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora_core::connectors::ConnectorOptions;
+use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::protocols::http::v2::server::H2Options;
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
+use pingora_core::services::listening::Service;
 use pingora_core::{Error, ErrorType};
-use pingora_proxy::{HttpProxy, ProxyHttp, http_proxy};
+use pingora_proxy::{HttpProxy, ProxyHttp, ProxyServiceBuilder};
 use pingora_timeout::fast_timeout::fast_timeout;
 
+use super::corked::Corking;
 use super::exchange::{Exchange, Stage};
 use super::held::WayBack;
 use super::{Gateway, access_log, held, reply};
@@ -24,23 +30,42 @@ const LAST_HEAD: Duration = Duration::from_secs(1);
 
 /// Pingora's proxy behind a door of ours.
 pub struct Door {
-    proxy: Arc<HttpProxy<Gateway>>,
+    proxy: Arc<Proxy>,
     gateway: Arc<Gateway>,
-    options: HttpServerOptions,
+    options: Arc<HttpServerOptions>,
+}
+
+/// Pingora's proxy with our filters and our connections to backends.
+pub type Proxy = HttpProxy<Gateway, Corking>;
+
+/// A service whose every connection comes through the door. `h2c` says whether HTTP/2 is spoken without TLS.
+///
+/// Pingora lets an application take over a connection under a protocol of its own; that is how ours get
+/// here, and from here back into Pingora's ordinary handling of HTTP connections.
+pub fn service(conf: &Arc<ServerConf>, gateway: Gateway, name: &str, h2c: bool) -> Service<Proxy> {
+    let mut options = HttpServerOptions::default();
+    // CONNECT is refused by our routes, in our words.
+    options.allow_connect_method_proxying = true;
+    let mut inside = options.clone();
+    inside.h2c = h2c;
+    let inside = Arc::new(inside);
+    options.force_custom = true;
+    let connections = Corking::new(ConnectorOptions::from_server_conf(conf));
+    let doorkeeper = Arc::new(gateway.clone());
+    let enter = move |proxy: Arc<Proxy>, stream: Stream, shutdown: &ShutdownWatch| {
+        let door = Door { proxy, gateway: doorkeeper.clone(), options: inside.clone() };
+        let shutdown = shutdown.clone();
+        let connection = async move { Arc::new(door).process_new(stream, &shutdown).await };
+        Box::pin(connection) as Pin<Box<dyn Future<Output = Option<Stream>> + Send>>
+    };
+    ProxyServiceBuilder::new(conf, gateway)
+        .name(name)
+        .server_options(options)
+        .custom(connections, Arc::new(enter))
+        .build()
 }
 
 impl Door {
-    /// `h2c` says whether HTTP/2 is spoken without TLS.
-    pub fn new(conf: &Arc<ServerConf>, gateway: Arc<Gateway>, h2c: bool) -> Self {
-        let mut proxy = http_proxy(conf, gateway.as_ref().clone());
-        let mut options = HttpServerOptions::default();
-        // CONNECT is refused by our routes, in our words.
-        options.allow_connect_method_proxying = true;
-        options.h2c = h2c;
-        proxy.server_options = Some(options.clone());
-        Self { proxy: Arc::new(proxy), gateway, options }
-    }
-
     /// Reads the next head. `None` when the daemon stops before there is one.
     async fn read_head(
         &self,

@@ -6,6 +6,7 @@
 pub mod access_log;
 mod admit;
 mod answer;
+mod corked;
 pub mod door;
 mod exchange;
 mod held;

@@ -7,6 +7,7 @@ use pingora_core::Result;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::RequestHeader;
 
+use super::corked;
 use super::exchange::RequestId;
 use crate::rules::headers::X_REQUEST_ID;
 use crate::rules::pools::{Backend, Pool};
@@ -14,10 +15,6 @@ use crate::rules::pools::{Backend, Pool};
 /// How long a connection that nobody uses is kept. Below the 60 s or more that servers keep theirs, so
 /// that it is rarely the server that closes it first.
 const IDLE: Duration = Duration::from_secs(45);
-/// How much later than our own deadlines Pingora's per-read and per-write timeouts strike. They are
-/// the outer net for the moments in which ours are not looked at.
-const NET: Duration = Duration::from_secs(5);
-
 /// The peer of one attempt that begins now and must be over at `end`.
 pub fn peer(backend: &Backend, pool: &Pool, now: Instant, end: Instant) -> HttpPeer {
     let (tls, name) = match &backend.tls_name {
@@ -29,9 +26,12 @@ pub fn peer(backend: &Backend, pool: &Pool, now: Instant, end: Instant) -> HttpP
     let connect = pool.timeouts.connect.min(left);
     peer.options.connection_timeout = Some(connect);
     peer.options.total_connection_timeout = Some(connect);
-    peer.options.read_timeout = Some(pool.timeouts.first_byte.max(pool.timeouts.idle).min(left) + NET);
-    peer.options.write_timeout = Some(pool.timeouts.first_byte.min(left) + NET);
+    // No timeout for single reads and writes: while an HTTP/1.1 backend is spoken to, the held session's
+    // deadlines are looked at all the time.
     peer.options.idle_timeout = Some(IDLE);
+    if !tls {
+        peer.options.alpn = corked::mark();
+    }
     peer
 }
 
