@@ -1,6 +1,7 @@
 //! What is measured: one entry per kind of traffic, with its bytes made beforehand.
 //!
-//! Never measures. Prompts are English in turns of 2 KB, as a long conversation is.
+//! Never measures. Prompts are English prose in turns of 2 KB, as a long conversation is; `dense100k` is
+//! source code, where every line has escapes.
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ pub const NAMES: &[&str] = &[
     "json1k",
     "json16k",
     "json100k",
+    "dense100k",
     "json128k",
     "json1m",
     "sse_paced",
@@ -67,6 +69,10 @@ pub fn all() -> Vec<Scenario> {
         json("json1k", 1, 32),
         json("json16k", 16, 16),
         json("json100k", 100, 16),
+        Scenario {
+            request: post(&conversation("general", "", 100 * 1024, CODE), KEY),
+            ..json("dense100k", 100, 16)
+        },
         json("json128k", 128, 16),
         json("json1m", 1024, 16),
         Scenario {
@@ -115,15 +121,23 @@ fn stream(name: &'static str, order: &str) -> Scenario {
 /// A chat request of about `size` bytes; `extra` stands between the model and the messages. The first
 /// message begins with `PLACE`.
 fn chat(model: &str, extra: &str, size: usize) -> String {
-    const SENTENCE: &str = "The quick brown fox said \\\"hello\\\" to the lazy dog, and went home.\\n";
+    conversation(model, extra, size, PROSE)
+}
+
+/// One escape in 90 bytes: the end of a line.
+const PROSE: &str = "The quick brown fox said hello to the lazy dog, and they went home before the rain began.\\n";
+/// Five escapes in 50 bytes.
+const CODE: &str = "\\tlet greeting = say(\\\"hello\\\").to(\\\"the lazy dog\\\");\\n";
+
+fn conversation(model: &str, extra: &str, size: usize, sentence: &str) -> String {
     const TURN: usize = 2048;
     let mut body = format!(r#"{{"model":"{model}",{extra}"temperature":0.5,"messages":["#);
     let mut role = "user";
     let mut opening = "PLACE ";
     loop {
         let length = size.saturating_sub(body.len()).min(TURN);
-        let sentences = length.saturating_sub(40) / SENTENCE.len();
-        body.push_str(&format!(r#"{{"role":"{role}","content":"{opening}{}"}}"#, SENTENCE.repeat(sentences)));
+        let sentences = length.saturating_sub(40) / sentence.len();
+        body.push_str(&format!(r#"{{"role":"{role}","content":"{opening}{}"}}"#, sentence.repeat(sentences)));
         if body.len() + 80 >= size {
             break;
         }

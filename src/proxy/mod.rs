@@ -100,7 +100,7 @@ impl ProxyHttp for Gateway {
         relay.attempt_began = now;
         relay.answer = Answer::Asked;
         let timeouts = &route.pool.timeouts;
-        relay.control.begin(Patience { first: timeouts.first_byte, idle: timeouts.idle, end: relay.end });
+        relay.control.begin(Patience { first: timeouts.first_byte, idle: timeouts.idle });
         let logprobs = if entry.expose.logprobs { Logprobs::Exposed } else { Logprobs::Hidden };
         let edits = Edits { model: &route.model, forward: &route.pool.forward, logprobs };
         relay.outgoing = splice(&relay.body, &relay.request, &edits);
@@ -114,11 +114,11 @@ impl ProxyHttp for Gateway {
         head: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        let id = exchange.id.clone();
+        let id = exchange.id.header();
         let (relay, entry, _) = exchange.relay().map_err(refused)?;
         let target = relay.tried.last().and_then(|target| target.of(&entry.routes));
         let (_, backend) = target.ok_or_else(|| refused(GatewayError::Internal("no_target")))?;
-        *head = peer::upward_head(backend, relay.outgoing.len(), &id)?;
+        *head = backend.head.for_body(relay.outgoing.len(), id)?;
         Ok(())
     }
 

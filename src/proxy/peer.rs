@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Method, header};
+use http::Method;
+use once_cell::sync::OnceCell;
 use pingora_core::Result;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::RequestHeader;
 
 use super::corked;
-use super::exchange::RequestId;
-use crate::rules::headers::X_REQUEST_ID;
 use crate::rules::pools::{Backend, Pool};
 
 /// How long a connection that nobody uses is kept. Below the 60 s or more that servers keep theirs, so
@@ -40,21 +39,6 @@ pub fn peer(backend: &Backend, pool: &Pool, now: Instant, end: Instant) -> HttpP
 /// # Errors
 /// Never for these constants.
 pub fn blank_head() -> Result<RequestHeader> {
-    RequestHeader::build_no_case(Method::POST, b"/", Some(0))
-}
-
-/// The head that goes up: constant for the backend, but for the body's length and the request's id.
-///
-/// # Errors
-/// When the backend's path is not a request target; the configuration check saw to it.
-pub fn upward_head(backend: &Backend, length: usize, id: &RequestId) -> Result<RequestHeader> {
-    let headers = backend.head.headers();
-    let mut head =
-        RequestHeader::build_no_case(Method::POST, backend.head.path.as_bytes(), Some(headers.len() + 2))?;
-    for (name, value) in headers {
-        head.insert_header(name.clone(), value.clone())?;
-    }
-    head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(length))?;
-    head.insert_header(X_REQUEST_ID, id.header())?;
-    Ok(head)
+    static BLANK: OnceCell<RequestHeader> = OnceCell::new();
+    BLANK.get_or_try_init(|| RequestHeader::build_no_case(Method::POST, b"/", Some(0))).cloned()
 }

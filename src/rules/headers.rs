@@ -3,7 +3,9 @@
 //! Both heads are built from nothing. No header of a client reaches a backend, and no header of a
 //! backend reaches a client, because neither is ever copied.
 
+use http::Method;
 use http::header::{self, HeaderName, HeaderValue};
+use pingora_http::RequestHeader;
 
 use crate::names::Secret;
 
@@ -15,36 +17,40 @@ pub const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffe
 /// Who we say we are to a backend.
 const USER_AGENT: &str = concat!("byname/", env!("CARGO_PKG_VERSION"));
 
-/// The constant part of the head that goes up to one backend.
+/// The head that goes up to one backend: constant, but for the body's length and the request's id.
 #[derive(Debug, Clone)]
-pub struct UpwardHead {
-    /// The request target: the backend's base path and `/chat/completions`.
-    pub path: String,
-    headers: Vec<(HeaderName, HeaderValue)>,
-}
+pub struct UpwardHead(RequestHeader);
 
 impl UpwardHead {
-    /// `host` is what the `Host` header says. `None` when a part cannot stand in a header.
+    /// `host` is what the `Host` header says; `base_path` is what stands before `/chat/completions`.
+    /// `None` when a part cannot stand in a head.
     pub fn new(host: &str, base_path: &str, key: Option<&Secret>) -> Option<Self> {
-        let mut headers = vec![
-            (header::HOST, HeaderValue::from_str(host).ok()?),
-            (header::USER_AGENT, HeaderValue::from_static(USER_AGENT)),
-            (header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream")),
-            // Compressed answers would have to be unpacked before they can be checked.
-            (header::ACCEPT_ENCODING, HeaderValue::from_static("identity")),
-            (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        ];
+        let path = format!("{base_path}/chat/completions");
+        let mut head = RequestHeader::build_no_case(Method::POST, path.as_bytes(), Some(8)).ok()?;
+        let mut insert = |name: HeaderName, value: HeaderValue| head.insert_header(name, value).ok();
+        insert(header::HOST, HeaderValue::from_str(host).ok()?)?;
+        insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT))?;
+        insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"))?;
+        // Compressed answers would have to be unpacked before they can be checked.
+        insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
+        insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
         if let Some(key) = key {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", key.reveal())).ok()?;
             value.set_sensitive(true);
-            headers.push((header::AUTHORIZATION, value));
+            insert(header::AUTHORIZATION, value)?;
         }
-        Some(Self { path: format!("{base_path}/chat/completions"), headers })
+        Some(Self(head))
     }
 
-    /// The headers, cheap to clone one by one.
-    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
-        &self.headers
+    /// The head for a body of this length.
+    ///
+    /// # Errors
+    /// Never: both headers are well-formed.
+    pub fn for_body(&self, length: usize, request_id: HeaderValue) -> pingora_error::Result<RequestHeader> {
+        let mut head = self.0.clone();
+        head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(length))?;
+        head.insert_header(X_REQUEST_ID, request_id)?;
+        Ok(head)
     }
 }
 
@@ -98,11 +104,21 @@ mod tests {
     #[test]
     fn a_head_that_goes_up_has_these_headers_and_no_others() {
         let head = UpwardHead::new("h:1", "/v1", Some(&Secret::new("s3cret"))).unwrap();
-        assert_eq!(head.path, "/v1/chat/completions");
-        let names: Vec<_> = head.headers().iter().map(|(n, _)| n.as_str()).collect();
-        let expected = ["host", "user-agent", "accept", "accept-encoding", "content-type", "authorization"];
-        assert_eq!(names, expected);
         assert!(!format!("{head:?}").contains("s3cret"));
+        let head = head.for_body(7, HeaderValue::from_static("id")).unwrap();
+        assert_eq!((&head.method, head.uri.path()), (&Method::POST, "/v1/chat/completions"));
+        let names: Vec<_> = head.headers.keys().map(|name| name.as_str()).collect();
+        let expected = [
+            "host",
+            "user-agent",
+            "accept",
+            "accept-encoding",
+            "content-type",
+            "authorization",
+            "content-length",
+            "x-request-id",
+        ];
+        assert_eq!(names, expected);
         assert!(UpwardHead::new("h", "", Some(&Secret::new("line\nbreak"))).is_none());
     }
 

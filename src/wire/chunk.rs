@@ -47,7 +47,7 @@ pub(super) fn write(
 ) -> Result<Written, UpstreamFault> {
     let mut written = Written::Nothing;
     pen.raw(b"data: ");
-    pen.raw(manner.voice.chunk());
+    manner.voice.chunk(pen);
     for (Object(choice), position) in answer.choices.iter().flatten().zip(0..) {
         written = written.max(write_choice(pen, choice, position, manner, tracks)?);
     }

@@ -49,8 +49,8 @@ pub fn rewrite(body: &[u8], voice: &Voice, expose: Expose) -> Result<Completion,
     let choices = choices.ok_or(UpstreamFault::BadShape)?;
     let usage = answer.counts().and_then(|counts| counts.usage(expose));
     // What we leave out is usually more than what escaping adds.
-    let mut pen = Pen::with_capacity(body.len() + voice.whole().len());
-    pen.raw(voice.whole());
+    let mut pen = Pen::with_capacity(body.len() + voice.length());
+    voice.whole(&mut pen);
     for (Object(choice), position) in choices.iter().zip(0..) {
         pen.comma();
         write_choice(&mut pen, choice, position, voice, expose)?;

@@ -196,7 +196,7 @@ impl Teller {
         if let (UsageWanted::Yes, Some(usage)) = (self.wanted, self.usage) {
             self.pen.clear();
             self.pen.raw(b"data: ");
-            self.pen.raw(self.voice.chunk());
+            self.voice.chunk(&mut self.pen);
             self.pen.raw(b"],\"usage\":");
             usage.write(&mut self.pen);
             self.pen.raw(b"}\n\n");

@@ -10,8 +10,10 @@ use super::pen::Pen;
 /// The constant part of one request's answers, rendered once. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Voice {
-    whole: Bytes,
-    chunk: Bytes,
+    /// From the brace to `chat.completion`, where a chunk says one word more.
+    before: Bytes,
+    /// From there to `"choices":[`.
+    after: Bytes,
     stem: [u8; STEM],
 }
 
@@ -26,34 +28,41 @@ pub(super) const MAX_INDEX: u64 = 1024;
 impl Voice {
     /// Speaks as `chatcmpl-{uuid}`, made at `created` (seconds since 1970), under the alias as it was sent.
     pub fn new(uuid: &str, created: u64, alias: &str) -> Self {
-        let render = |object: &str| {
-            let mut pen = Pen::with_capacity(96 + uuid.len() + alias.len());
-            pen.raw(b"{\"id\":");
-            pen.string(&format!("chatcmpl-{uuid}"));
-            pen.raw(b",\"object\":");
-            pen.string(object);
-            pen.raw(b",\"created\":");
-            pen.integer(created);
-            pen.raw(b",\"model\":");
-            pen.string(alias);
-            pen.raw(b",\"choices\":[");
-            Bytes::from(pen.into_bytes())
-        };
+        let mut pen = Pen::with_capacity(128 + uuid.len() + alias.len());
+        pen.raw(b"{\"id\":\"chatcmpl-");
+        pen.raw(uuid);
+        pen.raw(b"\",\"object\":\"chat.completion");
+        let word = pen.bytes().len();
+        pen.raw(b"\",\"created\":");
+        pen.integer(created);
+        pen.raw(b",\"model\":");
+        pen.string(alias);
+        pen.raw(b",\"choices\":[");
+        let mut before = Bytes::from(pen.into_bytes());
+        let after = before.split_off(word);
         let mut stem = [b'0'; STEM];
         for (slot, byte) in stem.iter_mut().zip(uuid.bytes().filter(u8::is_ascii_alphanumeric)) {
             *slot = byte;
         }
-        Self { whole: render("chat.completion"), chunk: render("chat.completion.chunk"), stem }
+        Self { before, after, stem }
     }
 
-    /// A whole answer up to and with `"choices":[`.
-    pub(super) fn whole(&self) -> &[u8] {
-        &self.whole
+    /// Begins a whole answer, up to and with `"choices":[`.
+    pub(super) fn whole(&self, pen: &mut Pen) {
+        pen.raw(&self.before);
+        pen.raw(&self.after);
     }
 
-    /// A chunk of a stream up to and with `"choices":[`.
-    pub(super) fn chunk(&self) -> &[u8] {
-        &self.chunk
+    /// Begins a chunk of a stream, up to and with `"choices":[`.
+    pub(super) fn chunk(&self, pen: &mut Pen) {
+        pen.raw(&self.before);
+        pen.raw(b".chunk");
+        pen.raw(&self.after);
+    }
+
+    /// How long such a beginning is at most.
+    pub(super) fn length(&self) -> usize {
+        self.before.len() + self.after.len() + 6
     }
 
     /// Writes our id of one tool call as a JSON string. Both numbers are below [`MAX_INDEX`].
@@ -84,12 +93,17 @@ mod tests {
     #[test]
     fn the_alias_is_spelled_as_json_whatever_it_is() {
         let voice = Voice::new("u-1", 7, "a\"b\\要");
+        let begun = |begin: fn(&Voice, &mut Pen)| {
+            let mut pen = Pen::default();
+            begin(&voice, &mut pen);
+            String::from_utf8(pen.into_bytes()).unwrap()
+        };
         assert_eq!(
-            std::str::from_utf8(voice.chunk()).unwrap(),
+            begun(Voice::chunk),
             r#"{"id":"chatcmpl-u-1","object":"chat.completion.chunk","created":7,"model":"a\"b\\要","choices":["#
         );
         assert_eq!(
-            std::str::from_utf8(voice.whole()).unwrap(),
+            begun(Voice::whole),
             r#"{"id":"chatcmpl-u-1","object":"chat.completion","created":7,"model":"a\"b\\要","choices":["#
         );
     }

@@ -1,10 +1,11 @@
 //! What the filters and the held session tell each other about one request.
 //!
-//! Both run in the request's one task, so the lock is never contended; it is there because Pingora's
-//! traits ask for `Sync`.
+//! Both run in the request's one task and never at the same time; the atomics are there because
+//! Pingora's traits ask for `Sync`, and cost no more than plain fields.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crossbeam_utils::atomic::AtomicCell;
 
 use crate::error::UpstreamFault;
 
@@ -24,8 +25,6 @@ pub struct Patience {
     pub first: Duration,
     /// Between two signs of life.
     pub idle: Duration,
-    /// When the whole request is over.
-    pub end: Instant,
 }
 
 /// How long a backend may keep its connection busy after the end of its answer before we drop it.
@@ -44,85 +43,88 @@ enum Stage {
     Cut,
 }
 
+/// The shared state of one held request. Times are nanoseconds since it began.
 #[derive(Debug)]
-struct State {
-    patience: Patience,
-    stage: Stage,
+pub struct Control {
+    began: Instant,
+    /// When the whole request is over.
+    end: u64,
+    first: AtomicCell<u64>,
+    idle: AtomicCell<u64>,
     /// When the backend last gave a sign of life, or the attempt began.
-    alive: Instant,
-    released: Option<Framing>,
-    fault: Option<UpstreamFault>,
+    alive: AtomicCell<u64>,
+    stage: AtomicCell<Stage>,
+    released: AtomicCell<Option<Framing>>,
+    fault: AtomicCell<Option<UpstreamFault>>,
 }
-
-/// The shared state of one held request.
-#[derive(Debug)]
-pub struct Control(Mutex<State>);
 
 impl Control {
     /// Nothing has been asked yet; only the end of the whole request counts.
     pub fn new(now: Instant, end: Instant) -> Self {
-        let whole = end.saturating_duration_since(now);
-        Self(Mutex::new(State {
-            patience: Patience { first: whole, idle: whole, end },
-            stage: Stage::Waiting,
-            alive: now,
-            released: None,
-            fault: None,
-        }))
+        let whole = nanos(end.saturating_duration_since(now));
+        Self {
+            began: now,
+            end: whole,
+            first: AtomicCell::new(whole),
+            idle: AtomicCell::new(whole),
+            alive: AtomicCell::new(0),
+            stage: AtomicCell::new(Stage::Waiting),
+            released: AtomicCell::new(None),
+            fault: AtomicCell::new(None),
+        }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // A panic between two field writes leaves nothing inconsistent here.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn since(&self, now: Instant) -> u64 {
+        nanos(now.saturating_duration_since(self.began))
     }
 
     /// Filters: another backend is about to be asked.
     pub fn begin(&self, patience: Patience) {
-        let mut state = self.state();
-        state.patience = patience;
-        state.stage = Stage::Waiting;
-        state.fault = None;
+        self.first.store(nanos(patience.first));
+        self.idle.store(nanos(patience.idle));
+        self.stage.store(Stage::Waiting);
+        self.fault.store(None);
     }
 
     /// Held session: the backend is connected; from now on it is expected to answer.
     pub fn connected(&self, now: Instant) {
-        self.state().alive = now;
+        self.alive.store(self.since(now));
     }
 
     /// Filters: the backend has said something that counts.
     pub fn heard(&self, now: Instant) {
-        let mut state = self.state();
-        state.alive = now;
-        if state.stage == Stage::Waiting {
-            state.stage = Stage::Answering;
+        self.alive.store(self.since(now));
+        if self.stage.load() == Stage::Waiting {
+            self.stage.store(Stage::Answering);
         }
     }
 
-    /// Filters: what is there, and what follows, may go to the client.
+    /// Filters: what is there, and what follows, may go to the client. The first word stands.
     pub fn release(&self, framing: Framing) {
-        self.state().released.get_or_insert(framing);
+        if self.released.load().is_none() {
+            self.released.store(Some(framing));
+        }
     }
 
     /// Whether, and in what framing, the answer may go to the client.
     pub fn released(&self) -> Option<Framing> {
-        self.state().released
+        self.released.load()
     }
 
     /// Filters: the answer is complete; what the backend says from now on is ignored.
     pub fn complete(&self, now: Instant) {
-        let mut state = self.state();
-        state.alive = now;
-        state.stage = Stage::Complete;
+        self.alive.store(self.since(now));
+        self.stage.store(Stage::Complete);
     }
 
     /// Filters: the answer ends here with what the filters have written; the backend is left at once.
     pub fn cut(&self) {
-        self.state().stage = Stage::Cut;
+        self.stage.store(Stage::Cut);
     }
 
     /// Whether nothing is to follow: the answer is complete, or was cut.
     pub fn is_over(&self) -> bool {
-        match self.state().stage {
+        match self.stage.load() {
             Stage::Complete | Stage::Cut => true,
             Stage::Waiting | Stage::Answering => false,
         }
@@ -130,37 +132,42 @@ impl Control {
 
     /// Anyone: why this attempt fails. The first reason stands.
     pub fn blame(&self, fault: UpstreamFault) {
-        self.state().fault.get_or_insert(fault);
+        if self.fault.load().is_none() {
+            self.fault.store(Some(fault));
+        }
     }
 
     /// Why the last attempt failed, if somebody knew.
     pub fn fault(&self) -> Option<UpstreamFault> {
-        self.state().fault
+        self.fault.load()
     }
 
     /// Held session: when the next deadline is.
     pub fn deadline(&self) -> Instant {
-        let state = self.state();
-        let wait = match state.stage {
-            Stage::Waiting => state.patience.first,
-            Stage::Answering => state.patience.idle,
-            Stage::Complete => LINGER,
-            Stage::Cut => Duration::ZERO,
+        let wait = match self.stage.load() {
+            Stage::Waiting => self.first.load(),
+            Stage::Answering => self.idle.load(),
+            Stage::Complete => nanos(LINGER),
+            Stage::Cut => 0,
         };
-        (state.alive + wait).min(state.patience.end)
+        let at = self.alive.load().saturating_add(wait).min(self.end);
+        self.began + Duration::from_nanos(at)
     }
 
-    /// Held session: a deadline has passed. Says which, unless the answer was complete anyway.
+    /// Held session: a deadline has passed. Says which, unless the answer was over anyway.
     pub fn overdue(&self, now: Instant) {
-        let mut state = self.state();
-        let fault = match state.stage {
-            Stage::Complete | Stage::Cut => return,
-            Stage::Waiting | Stage::Answering if now >= state.patience.end => UpstreamFault::TotalTimeout,
+        let fault = match self.stage.load() {
+            Stage::Waiting | Stage::Answering if self.since(now) >= self.end => UpstreamFault::TotalTimeout,
             Stage::Waiting => UpstreamFault::FirstByteTimeout,
             Stage::Answering => UpstreamFault::IdleTimeout,
+            Stage::Complete | Stage::Cut => return,
         };
-        state.fault.get_or_insert(fault);
+        self.blame(fault);
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -171,8 +178,8 @@ mod tests {
 
     fn waiting() -> (Control, Instant) {
         let now = Instant::now();
-        let control = Control::new(now, now + 100 * S);
-        control.begin(Patience { first: 5 * S, idle: 2 * S, end: now + 10 * S });
+        let control = Control::new(now, now + 10 * S);
+        control.begin(Patience { first: 5 * S, idle: 2 * S });
         control.connected(now);
         (control, now)
     }
@@ -209,11 +216,11 @@ mod tests {
 
     #[test]
     fn the_first_fault_stands_until_the_next_attempt() {
-        let (control, now) = waiting();
+        let (control, _) = waiting();
         control.blame(UpstreamFault::BadJson);
         control.blame(UpstreamFault::Reset);
         assert_eq!(control.fault(), Some(UpstreamFault::BadJson));
-        control.begin(Patience { first: S, idle: S, end: now + S });
+        control.begin(Patience { first: S, idle: S });
         assert_eq!(control.fault(), None);
     }
 }

@@ -177,22 +177,21 @@ impl Hold {
     /// leaves the timer alone; it fires at the old one and is set again. One that comes nearer sets it anew.
     async fn overdue(&mut self) -> Box<Error> {
         loop {
-            let now = Instant::now();
             let deadline = self.control.deadline();
-            if deadline <= now {
-                // A fired timer must not be polled again, and an attempt after this one sets its own.
-                self.timer = None;
-                self.control.overdue(now);
-                return Error::new(OVERDUE);
-            }
-            if self.timer.as_ref().is_some_and(|timer| deadline < timer.at) {
-                self.timer = None;
-            }
-            let timer = self.timer.get_or_insert_with(|| Timer {
-                at: deadline,
-                sleep: Box::pin(fast_sleep(deadline - now)),
-            });
+            let timer = match self.timer.take() {
+                // The usual case, without a look at the clock.
+                Some(timer) if timer.at <= deadline => self.timer.insert(timer),
+                Some(_) | None => {
+                    let now = Instant::now();
+                    if deadline <= now {
+                        self.control.overdue(now);
+                        return Error::new(OVERDUE);
+                    }
+                    self.timer.insert(Timer { at: deadline, sleep: Box::pin(fast_sleep(deadline - now)) })
+                }
+            };
             timer.sleep.as_mut().await;
+            // A fired timer must not be polled again.
             self.timer = None;
         }
     }

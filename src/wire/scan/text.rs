@@ -1,8 +1,10 @@
 //! JSON strings: where they end, and what they say.
 //!
-//! Reading checks every byte, 32 at a time; decoding allocates only for a string with escapes in it.
+//! Reading checks every byte, up to 64 at a time; decoding allocates only for a string with escapes in it.
 
 use std::borrow::Cow;
+
+use wide::u8x16;
 
 use super::Malformed;
 
@@ -32,22 +34,23 @@ impl<'a> Text<'a> {
         }
         let from = at + 1;
         let mut spelling = Spelling::Plain;
-        let mut at = from;
+        let mut block = Block::short(bytes, from);
         loop {
-            at += plain(bytes.get(at..).unwrap_or_default());
-            match bytes.get(at) {
-                Some(b'"') => {
-                    let raw = text.get(from..at).ok_or(Malformed::Grammar)?;
-                    return Ok((Self { raw, spelling }, at + 1));
+            while let Some(at) = block.next() {
+                match bytes.get(at) {
+                    Some(b'"') => {
+                        let raw = text.get(from..at).ok_or(Malformed::Grammar)?;
+                        return Ok((Self { raw, spelling }, at + 1));
+                    }
+                    Some(b'\\') => {
+                        spelling = Spelling::Escaped;
+                        block.go_on_at(at + escape(bytes.get(at..).unwrap_or_default())?);
+                    }
+                    Some(_) => return Err(Malformed::Control),
+                    None => return Err(Malformed::Grammar),
                 }
-                Some(b'\\') => spelling = Spelling::Escaped,
-                Some(_) => return Err(Malformed::Control),
-                None => return Err(Malformed::Grammar),
             }
-            // Escapes come in rows: Japanese text from a sender that writes ASCII is nothing else.
-            while bytes.get(at) == Some(&b'\\') {
-                at += escape(bytes.get(at..).unwrap_or_default())?;
-            }
+            block = block.following(bytes).ok_or(Malformed::Grammar)?;
         }
     }
 
@@ -60,44 +63,78 @@ impl<'a> Text<'a> {
     }
 }
 
-/// How many bytes from the beginning mean only themselves.
-fn plain(bytes: &[u8]) -> usize {
-    let (chunks, _) = bytes.as_chunks::<32>();
-    let clean = chunks.iter().take_while(|chunk| is_clean(chunk)).count() * 32;
-    clean + plain_by_word(bytes.get(clean..).unwrap_or_default())
+/// A few bytes of a string, with a mark for each that may not simply mean itself.
+struct Block {
+    /// Where the block begins.
+    from: usize,
+    /// Where the next one begins; never before an escape has ended.
+    end: usize,
+    /// The lowest bit stands for the byte at `from`.
+    marks: u64,
 }
 
-/// No early exit: so the compiler looks at all 32 bytes in a few vector instructions.
-fn is_clean(chunk: &[u8; 32]) -> bool {
-    !chunk.iter().fold(false, |hit, byte| hit | is_special(*byte))
+/// How many bytes a vector register holds on every machine.
+const LANE: usize = 16;
+
+impl Block {
+    /// One register: most strings are names and short words.
+    fn short(bytes: &[u8], from: usize) -> Self {
+        let rest = bytes.get(from..).unwrap_or_default();
+        match rest.first_chunk::<LANE>() {
+            Some(lane) => Self { from, end: from + LANE, marks: marks(*lane) },
+            None => Self::last(rest, from),
+        }
+    }
+
+    /// Four registers, for the length of a text. `None` when there are no more bytes.
+    fn following(&self, bytes: &[u8]) -> Option<Self> {
+        let from = self.end;
+        let rest = bytes.get(from..)?;
+        match rest.as_chunks::<LANE>().0 {
+            [a, b, c, d, ..] => {
+                let marks = marks(*a) | marks(*b) << 16 | marks(*c) << 32 | marks(*d) << 48;
+                Some(Self { from, end: from + 4 * LANE, marks })
+            }
+            [_, ..] => Some(Self::short(bytes, from)),
+            [] if rest.is_empty() => None,
+            [] => Some(Self::last(rest, from)),
+        }
+    }
+
+    /// What is left at the end of a text, one byte at a time.
+    fn last(rest: &[u8], from: usize) -> Self {
+        let marks = rest.iter().rev().fold(0, |marks, byte| marks << 1 | u64::from(is_special(*byte)));
+        Self { from, end: from + rest.len(), marks }
+    }
+
+    /// Takes the next marked position.
+    fn next(&mut self) -> Option<usize> {
+        if self.marks == 0 {
+            return None;
+        }
+        let at = self.from + self.marks.trailing_zeros() as usize;
+        self.marks &= self.marks - 1;
+        Some(at)
+    }
+
+    /// Forgets the marks before `at`, which an escape has explained.
+    fn go_on_at(&mut self, at: usize) {
+        let gone = u32::try_from(at - self.from).unwrap_or(u32::MAX);
+        self.marks &= u64::MAX.checked_shl(gone).unwrap_or(0);
+        self.end = self.end.max(at);
+    }
+}
+
+/// Marks the special bytes among 16; the lowest bit is the first byte's.
+fn marks(lane: [u8; LANE]) -> u64 {
+    let bytes = u8x16::new(lane);
+    let control = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
+    let special = bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\')) | control;
+    u64::from(special.to_bitmask())
 }
 
 fn is_special(byte: u8) -> bool {
     (byte == b'"') | (byte == b'\\') | (byte < 0x20)
-}
-
-/// The same as [`plain`], for short strings and for the chunk that has something: 8 bytes at a time.
-fn plain_by_word(bytes: &[u8]) -> usize {
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let marks = special_bytes(u64::from_le_bytes(*word));
-        if marks != 0 {
-            // The first byte is the lowest one.
-            return index * 8 + marks.trailing_zeros() as usize / 8;
-        }
-    }
-    words.len() * 8 + rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len())
-}
-
-/// Sets the high bit of the lowest special byte, if there is one. Bits above it mean nothing, because a
-/// borrow may have run into them.
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGH: u64 = ONES << 7;
-    let below = |limit: u8, word: u64| word.wrapping_sub(ONES * u64::from(limit)) & !word;
-    let quote = below(1, word ^ (ONES * u64::from(b'"')));
-    let backslash = below(1, word ^ (ONES * u64::from(b'\\')));
-    (quote | backslash | below(0x20, word)) & HIGH
 }
 
 /// The length of the escape, or of the surrogate pair, at the beginning of `bytes`.
@@ -255,16 +292,22 @@ mod tests {
     }
 
     #[test]
-    fn eight_bytes_at_once_find_the_same_first_special_byte_as_one_at_a_time() {
-        for first in 0..=u8::MAX {
-            for second in [0, 0x1f, b' ', b'!', b'"', b'#', b'[', b'\\', b']', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
-                for at in 0..7 {
-                    let mut bytes = [b'a'; 12];
-                    bytes[at] = first;
-                    bytes[at + 1] = second;
-                    let naive = bytes.iter().position(|byte| is_special(*byte)).unwrap_or(bytes.len());
-                    assert_eq!(plain_by_word(&bytes), naive, "{bytes:?}");
-                }
+    fn sixteen_bytes_at_once_are_marked_as_one_at_a_time() {
+        for byte in 0..=u8::MAX {
+            for at in 0..LANE {
+                let mut lane = [b'a'; LANE];
+                lane[at] = byte;
+                assert_eq!(marks(lane), Block::last(&lane, 0).marks, "{byte} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_escape_is_read_as_one_wherever_a_block_ends_in_it() {
+        for escape in [r"\n", "\\\"", r"\\", r"\u3042", r"\ud83d\ude00"] {
+            for before in 0..150 {
+                let json = format!("\"{}{escape}{}\"", "a".repeat(before), "b".repeat(before % 70));
+                assert_eq!(decoded(&json).unwrap(), serde_json::from_str::<String>(&json).unwrap(), "{json}");
             }
         }
     }
