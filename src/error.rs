@@ -198,17 +198,15 @@ impl GatewayError {
     /// The row of the API's error table for this refusal.
     pub fn public(&self) -> Public {
         let (status, kind, code, message): (u16, _, _, Cow<'static, str>) = match self {
-            Self::BadRequest(why) => (
-                400,
-                CALLER,
-                "invalid_request",
-                format!("Invalid chat completion request. {why}").into(),
-            ),
+            Self::BadRequest(why) => {
+                (400, CALLER, "invalid_request", format!("Invalid chat completion request. {why}").into())
+            }
             Self::Rejected { context: false } => (
                 400,
                 CALLER,
                 "invalid_request",
-                "Invalid chat completion request. The model does not accept this combination of fields.".into(),
+                "Invalid chat completion request. The model does not accept this combination of fields."
+                    .into(),
             ),
             Self::Rejected { context: true } => (
                 400,
@@ -218,12 +216,7 @@ impl GatewayError {
                  (context_length_exceeded)."
                     .into(),
             ),
-            Self::BadHead => (
-                400,
-                CALLER,
-                "invalid_request",
-                "Malformed HTTP request.".into(),
-            ),
+            Self::BadHead => (400, CALLER, "invalid_request", "Malformed HTTP request.".into()),
             Self::NoKey => (401, CALLER, "invalid_api_key", "Missing or invalid API key.".into()),
             Self::NoScope(Scope::Chat) => (
                 403,
@@ -231,43 +224,23 @@ impl GatewayError {
                 "insufficient_scope",
                 "This API key is not authorized to invoke chat completions.".into(),
             ),
-            Self::NoScope(Scope::Models) => (
-                403,
-                CALLER,
-                "insufficient_scope",
-                "This API key is not authorized to list models.".into(),
-            ),
-            Self::NoSuchModel => (
-                404,
-                "model_not_found",
-                "model_not_found",
-                "The requested model was not found.".into(),
-            ),
+            Self::NoScope(Scope::Models) => {
+                (403, CALLER, "insufficient_scope", "This API key is not authorized to list models.".into())
+            }
+            Self::NoSuchModel => {
+                (404, "model_not_found", "model_not_found", "The requested model was not found.".into())
+            }
             Self::UnknownPath => (404, CALLER, "not_found", "Unknown path.".into()),
-            Self::WrongMethod { .. } => (
-                405,
-                CALLER,
-                "method_not_allowed",
-                "This method is not allowed here.".into(),
-            ),
-            Self::TooSlow => (
-                408,
-                CALLER,
-                "request_timeout",
-                "The request body did not arrive in time.".into(),
-            ),
-            Self::TooLarge => (
-                413,
-                CALLER,
-                "request_too_large",
-                "The request body is too large.".into(),
-            ),
-            Self::HeadTooLarge => (
-                431,
-                CALLER,
-                "headers_too_large",
-                "The request headers are too large.".into(),
-            ),
+            Self::WrongMethod { .. } => {
+                (405, CALLER, "method_not_allowed", "This method is not allowed here.".into())
+            }
+            Self::TooSlow => {
+                (408, CALLER, "request_timeout", "The request body did not arrive in time.".into())
+            }
+            Self::TooLarge => (413, CALLER, "request_too_large", "The request body is too large.".into()),
+            Self::HeadTooLarge => {
+                (431, CALLER, "headers_too_large", "The request headers are too large.".into())
+            }
             Self::UpstreamDown { alias, .. } => (
                 502,
                 "upstream_unavailable",
@@ -364,10 +337,7 @@ mod tests {
         ]
         .map(|fault| GatewayError::UpstreamDown { alias: alias.clone(), fault }.public());
         assert!(shapes.windows(2).all(|pair| pair[0] == pair[1]));
-        assert_eq!(
-            shapes[0].message,
-            "The requested model alias 'general' is temporarily unavailable."
-        );
+        assert_eq!(shapes[0].message, "The requested model alias 'general' is temporarily unavailable.");
     }
 
     #[test]

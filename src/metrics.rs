@@ -110,8 +110,9 @@ impl Metrics {
         registry.register(Box::new(in_flight.clone()))?;
         let cap_hits =
             counters("cap_exceeded_total", "How often a configured cap refused something.", &["cap"])?;
-        let build =
-            Gauge::with_opts(Opts::new("build_info", "Always 1.").const_label("version", env!("CARGO_PKG_VERSION")))?;
+        let build = Gauge::with_opts(
+            Opts::new("build_info", "Always 1.").const_label("version", env!("CARGO_PKG_VERSION")),
+        )?;
         build.set(1.0);
         registry.register(Box::new(build))?;
         let tenant_model = &["tenant", "model"];
@@ -182,9 +183,8 @@ impl Metrics {
     /// The handles of one alias; an empty model stands for requests that named none.
     pub fn alias(&self, tenant: &str, model: &str) -> AliasMetrics {
         let labels = &[tenant, model];
-        let tokens = |kind, source: TokenSource| {
-            self.tokens.with_label_values(&[tenant, model, kind, source.label()])
-        };
+        let tokens =
+            |kind, source: TokenSource| self.tokens.with_label_values(&[tenant, model, kind, source.label()]);
         AliasMetrics {
             tenant: tenant.into(),
             model: model.into(),
@@ -304,10 +304,14 @@ mod tests {
         alias.answered(502);
         alias.used(3, 4, TokenSource::Upstream);
         let text = String::from_utf8(metrics.render()).unwrap();
-        assert!(text.contains(r#"byname_requests_total{code="200",model="general",tenant="acme"} 2"#), "{text}");
+        assert!(
+            text.contains(r#"byname_requests_total{code="200",model="general",tenant="acme"} 2"#),
+            "{text}"
+        );
         assert!(text.contains(r#"byname_requests_total{code="502",model="general",tenant="acme"} 1"#));
         assert!(!text.contains(r#"code="404""#));
-        let tokens = r#"byname_tokens_total{kind="completion",model="general",source="upstream",tenant="acme"} 4"#;
+        let tokens =
+            r#"byname_tokens_total{kind="completion",model="general",source="upstream",tenant="acme"} 4"#;
         assert!(text.contains(tokens));
     }
 }

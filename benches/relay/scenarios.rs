@@ -125,7 +125,8 @@ fn chat(model: &str, extra: &str, size: usize) -> String {
 }
 
 /// One escape in 90 bytes: the end of a line.
-const PROSE: &str = "The quick brown fox said hello to the lazy dog, and they went home before the rain began.\\n";
+const PROSE: &str =
+    "The quick brown fox said hello to the lazy dog, and they went home before the rain began.\\n";
 /// Five escapes in 50 bytes.
 const CODE: &str = "\\tlet greeting = say(\\\"hello\\\").to(\\\"the lazy dog\\\");\\n";
 

@@ -100,13 +100,14 @@ fn resolve(plan: &BackendPlan) -> Result<SocketAddr, String> {
 
 fn secret(reference: &SecretRef) -> Result<Secret, String> {
     let text = match reference {
-        SecretRef::Env(name) => {
-            std::env::var(name).map_err(|_| format!("the environment variable {name} is not set, or not UTF-8"))?
-        }
+        SecretRef::Env(name) => std::env::var(name)
+            .map_err(|_| format!("the environment variable {name} is not set, or not UTF-8"))?,
         SecretRef::File(path) => read(path)?,
         SecretRef::Credential(name) => {
             let directory = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-                format!("credential {name}: there is no $CREDENTIALS_DIRECTORY; add LoadCredential= to the unit")
+                format!(
+                    "credential {name}: there is no $CREDENTIALS_DIRECTORY; add LoadCredential= to the unit"
+                )
             })?;
             read(&PathBuf::from(directory).join(name))?
         }
@@ -125,12 +126,7 @@ fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))
 }
 
-fn catalog(
-    tenant: &TenantPlan,
-    plan: &Plan,
-    pools: &[(PoolName, Arc<Pool>)],
-    metrics: &Metrics,
-) -> Catalog {
+fn catalog(tenant: &TenantPlan, plan: &Plan, pools: &[(PoolName, Arc<Pool>)], metrics: &Metrics) -> Catalog {
     // The alias exists for a client since this configuration does.
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let owned = plan.openai_models.then(|| (created, tenant.id.as_str()));

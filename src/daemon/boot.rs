@@ -24,9 +24,10 @@ use crate::proxy::door;
 
 /// What a listener's connections write through. Head and body of an ordinary answer fit, and so leave
 /// in one send.
-const WRITE_BUFFER: usize = 16 * 1024;
-/// What a client's bytes are read through. Larger bodies are read past it.
-const READ_BUFFER: usize = 16 * 1024;
+const WRITE_BUFFER: usize = 8 * 1024;
+/// What a client's bytes are read through. Larger bodies are read past it. The allocator gives pages of
+/// their own to anything from 16 KiB on, which many open streams would pay for.
+const READ_BUFFER: usize = 8 * 1024;
 /// Idle connections to backends that a thread keeps. Fewer than its requests at a time would mean new
 /// connections all the time.
 const KEPT_CONNECTIONS: usize = 2048;
@@ -87,7 +88,12 @@ fn conf(plan: &Plan) -> ServerConf {
     }
 }
 
-fn clients(listener: &Listener, plan: &Plan, conf: &Arc<ServerConf>, gateway: Gateway) -> Service<door::Proxy> {
+fn clients(
+    listener: &Listener,
+    plan: &Plan,
+    conf: &Arc<ServerConf>,
+    gateway: Gateway,
+) -> Service<door::Proxy> {
     let mut service = door::service(conf, gateway, &format!("clients on {}", listener.address), listener.h2c);
     let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
     service.add_listener(ListenerConfig::tcp(&listener.address.to_string()).l4_buffer(buffers));

@@ -86,7 +86,9 @@ impl AccessLog {
     pub fn flush(&self, patience: Duration) {
         let end = Instant::now() + patience;
         let goal = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).taken;
-        while self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).written < goal && Instant::now() < end {
+        while self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).written < goal
+            && Instant::now() < end
+        {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -160,7 +162,8 @@ pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &Exchange) {
         }
         tokens = used(relay);
         if let Some(used) = tokens {
-            let source = if relay.tally.usage.is_some() { TokenSource::Upstream } else { TokenSource::Estimated };
+            let source =
+                if relay.tally.usage.is_some() { TokenSource::Upstream } else { TokenSource::Estimated };
             of.used(used.prompt_tokens, used.completion_tokens, source);
         }
         let asked = exchange.entry.as_ref().and_then(|entry| {

@@ -2,7 +2,7 @@
 //! so that a stranger cannot make us read or remember anything.
 
 use std::sync::Arc;
-use std::time::{Instant, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 use http::{Version, header};
@@ -17,8 +17,8 @@ use crate::metrics::Metrics;
 use crate::rules::catalog::AliasEntry;
 use crate::rules::headers;
 use crate::rules::route::{Route, route};
-use crate::wire::voice::Voice;
 use crate::wire::request;
+use crate::wire::voice::Voice;
 
 /// What a request that passed the gate gets.
 pub enum Admitted {
@@ -78,7 +78,7 @@ fn relay(
     entry: &AliasEntry,
     metrics: &Metrics,
 ) -> Box<Relay> {
-    let now = Instant::now();
+    let now = exchange.arrived;
     // All attempts share the patience of the first route.
     let total = entry.routes.first().map(|route| route.pool.timeouts.total).unwrap_or_default();
     let end = now + total;
@@ -118,7 +118,8 @@ fn check_declared(session: &HttpSession, caps: &Caps) -> Result<(), GatewayError
         let wrong = "must be `application/json`";
         return Err(GatewayError::BadRequest(BadRequest::field("Content-Type", wrong)));
     }
-    let plain = head.get_all(header::CONTENT_ENCODING).iter().all(|v| v.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let plain =
+        head.get_all(header::CONTENT_ENCODING).iter().all(|v| v.as_bytes().eq_ignore_ascii_case(b"identity"));
     if !plain {
         let wrong = "must be absent: compressed requests are not read";
         return Err(GatewayError::BadRequest(BadRequest::field("Content-Encoding", wrong)));

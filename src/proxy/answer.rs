@@ -12,9 +12,9 @@ use crate::config::plan::Caps;
 use crate::error::UpstreamFault;
 use crate::metrics::Metrics;
 use crate::rules::catalog::AliasEntry;
+use crate::rules::failover;
 use crate::rules::failover::Sent;
 use crate::rules::headers::{self, Downward};
-use crate::rules::failover;
 use crate::wire::completion;
 use crate::wire::request::Delivery;
 use crate::wire::sse::{SseRewriter, UsageWanted};
@@ -28,6 +28,7 @@ pub fn begin(
     entry: &AliasEntry,
     caps: &Caps,
     head: &ResponseHeader,
+    now: Instant,
 ) -> Result<(), UpstreamFault> {
     if let Some(fault) = failover::status(head.status.as_u16()) {
         return Err(fault);
@@ -40,7 +41,7 @@ pub fn begin(
     relay.answer = match relay.request.delivery() {
         Delivery::Whole if headers::is_json(kind) => {
             // A JSON answer is one thing: from its head on, silence is what counts.
-            relay.control.heard(Instant::now());
+            relay.control.heard(now);
             Answer::Whole(Gathered::default())
         }
         Delivery::Stream if headers::is_event_stream(kind) => {
@@ -115,7 +116,6 @@ fn whole(
     end: bool,
 ) -> Result<(), UpstreamFault> {
     let Answer::Whole(gathered) = &mut relay.answer else { return Ok(()) };
-    let now = Instant::now();
     if let Some(piece) = piece.take() {
         if gathered.len() + piece.len() > caps.max_response {
             return Err(UpstreamFault::TooLarge);
@@ -123,9 +123,10 @@ fn whole(
         gathered.push(piece);
     }
     if !end {
-        relay.control.heard(now);
+        relay.control.heard(Instant::now());
         return Ok(());
     }
+    let now = Instant::now();
     let done = completion::rewrite(gathered.bytes(), &relay.voice, entry.expose)?;
     relay.tally.usage = done.usage;
     relay.tally.first_useful = Some(now);

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora_core::apps::{
+    HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp,
+};
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession as HttpSession;
@@ -25,6 +27,8 @@ use super::held::WayBack;
 use super::{Gateway, access_log, held, reply};
 use crate::error::GatewayError;
 
+/// How long a connection waits for its next request, in seconds. Pingora's own value.
+const KEEP_ALIVE: u64 = 60;
 /// How long a connection without a request is listened to when the daemon stops.
 const LAST_HEAD: Duration = Duration::from_secs(1);
 
@@ -37,6 +41,9 @@ pub struct Door {
 
 /// Pingora's proxy with our filters and our connections to backends.
 pub type Proxy = HttpProxy<Gateway, Corking>;
+
+/// The life of one client connection.
+type Connection = Pin<Box<dyn Future<Output = Option<Stream>> + Send>>;
 
 /// A service whose every connection comes through the door. `h2c` says whether HTTP/2 is spoken without TLS.
 ///
@@ -52,11 +59,14 @@ pub fn service(conf: &Arc<ServerConf>, gateway: Gateway, name: &str, h2c: bool) 
     options.force_custom = true;
     let connections = Corking::new(ConnectorOptions::from_server_conf(conf));
     let doorkeeper = Arc::new(gateway.clone());
-    let enter = move |proxy: Arc<Proxy>, stream: Stream, shutdown: &ShutdownWatch| {
+    let enter = move |proxy: Arc<Proxy>, stream: Stream, shutdown: &ShutdownWatch| -> Connection {
         let door = Door { proxy, gateway: doorkeeper.clone(), options: inside.clone() };
         let shutdown = shutdown.clone();
-        let connection = async move { Arc::new(door).process_new(stream, &shutdown).await };
-        Box::pin(connection) as Pin<Box<dyn Future<Output = Option<Stream>> + Send>>
+        if h2c {
+            Box::pin(async move { Arc::new(door).process_new(stream, &shutdown).await })
+        } else {
+            Box::pin(async move { door.http1(stream, &shutdown).await })
+        }
     };
     ProxyServiceBuilder::new(conf, gateway)
         .name(name)
@@ -66,6 +76,49 @@ pub fn service(conf: &Arc<ServerConf>, gateway: Gateway, name: &str, h2c: bool) 
 }
 
 impl Door {
+    /// Serves the requests of an HTTP/1.1 connection, one after the other.
+    ///
+    /// Pingora's own loop does the same, in a future that also has room for all of HTTP/2.
+    async fn http1(&self, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let mut session = HttpSession::new_http1(stream);
+        session.set_keepalive((!*shutdown.borrow()).then_some(KEEP_ALIVE));
+        while let Some(reused) = self.request(session, shutdown).await {
+            let (stream, settings) = reused.consume();
+            session = HttpSession::new_http1(stream);
+            if let Some(settings) = settings {
+                settings.apply_to_session(&mut session);
+            }
+        }
+        None
+    }
+
+    /// Serves one request, and tells the connection if it is kept.
+    ///
+    /// The rare ways are boxed: every open connection carries the memory of this future, and every request
+    /// copies it.
+    async fn request(&self, mut session: HttpSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
+        let read = self.read_head(&mut session, shutdown).await;
+        match read {
+            Some(Ok(true)) => {}
+            Some(Ok(false)) | None => return None,
+            Some(Err(error)) => {
+                Box::pin(self.turn_away(&mut session, &error)).await;
+                return None;
+            }
+        }
+        if *shutdown.borrow() {
+            Box::pin(self.draining(&mut session)).await;
+            return None;
+        }
+        let way_back = WayBack::default();
+        let carried = held::carry(Box::new(session), way_back.clone());
+        let reused = self.proxy.process_new_http(carried, shutdown).await;
+        match way_back.take() {
+            Some(left) => Box::pin(keep(*left)).await,
+            None => reused,
+        }
+    }
+
     /// Reads the next head. `None` when the daemon stops before there is one.
     async fn read_head(
         &self,
@@ -128,29 +181,10 @@ fn misread(error: &Error) -> GatewayError {
 impl HttpServerApp for Door {
     async fn process_new_http(
         self: &Arc<Self>,
-        mut session: HttpSession,
+        session: HttpSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let read = self.read_head(&mut session, shutdown).await;
-        match read {
-            Some(Ok(true)) => {}
-            Some(Ok(false)) | None => return None,
-            Some(Err(error)) => {
-                self.turn_away(&mut session, &error).await;
-                return None;
-            }
-        }
-        if *shutdown.borrow() {
-            self.draining(&mut session).await;
-            return None;
-        }
-        let way_back = WayBack::default();
-        let carried = held::carry(Box::new(session), way_back.clone());
-        let reused = self.proxy.process_new_http(carried, shutdown).await;
-        match way_back.take() {
-            Some(left) => keep(*left).await,
-            None => reused,
-        }
+        self.request(session, shutdown).await
     }
 
     async fn http_cleanup(&self) {

@@ -17,10 +17,10 @@ use crate::rules::auth::Principal;
 use crate::rules::catalog::AliasEntry;
 use crate::rules::failover::Sent;
 use crate::rules::pools::Target;
-use crate::wire::usage::Usage;
-use crate::wire::voice::Voice;
 use crate::wire::request::ChatRequest;
 use crate::wire::sse::SseRewriter;
+use crate::wire::usage::Usage;
+use crate::wire::voice::Voice;
 
 /// One request and its answer.
 pub struct Exchange {

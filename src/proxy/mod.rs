@@ -94,7 +94,8 @@ impl ProxyHttp for Gateway {
             relay.control.blame(fault);
             return Error::e_explain(REFUSED, "no backend left");
         };
-        let (route, backend) = target.of(&entry.routes).ok_or_else(|| refused(GatewayError::Internal("no_target")))?;
+        let (route, backend) =
+            target.of(&entry.routes).ok_or_else(|| refused(GatewayError::Internal("no_target")))?;
         relay.tried.push(target);
         relay.attempts += 1;
         relay.attempt_began = now;
@@ -145,11 +146,12 @@ impl ProxyHttp for Gateway {
         if head.status.is_informational() {
             return Ok(());
         }
+        let now = Instant::now();
         let (relay, entry, snapshot) = exchange.relay().map_err(refused)?;
         if let Some((_, backend)) = relay.tried.last().and_then(|target| target.of(&entry.routes)) {
-            backend.metrics.latency.observe(relay.attempt_began.elapsed().as_secs_f64());
+            backend.metrics.latency.observe((now - relay.attempt_began).as_secs_f64());
         }
-        answer::begin(relay, entry, &snapshot.caps, head).map_err(|fault| {
+        answer::begin(relay, entry, &snapshot.caps, head, now).map_err(|fault| {
             relay.control.blame(fault);
             useless(fault)
         })
@@ -226,7 +228,12 @@ impl ProxyHttp for Gateway {
     }
 
     // 9. The last word.
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
         let real = &mut session.downstream_session;
         held::give_back(real);
         let words = last_words(exchange);
@@ -241,12 +248,13 @@ impl ProxyHttp for Gateway {
         let written = match real.response_written().map(|head| head.status.is_informational()) {
             Some(false) if over => Ok(()),
             Some(false) => real.write_response_body(words, true).await,
-            Some(true) | None => {
-                reply::refuse(real, exchange, refusal).await
-            }
+            Some(true) | None => reply::refuse(real, exchange, refusal).await,
         };
         if let Err(unwritten) = written {
-            log::debug!("{}: the client left before it was told of {error}: {unwritten}", exchange.id.as_str());
+            log::debug!(
+                "{}: the client left before it was told of {error}: {unwritten}",
+                exchange.id.as_str()
+            );
         }
         nothing_to_say()
     }
@@ -254,7 +262,9 @@ impl ProxyHttp for Gateway {
     // 10. What shall we remember?
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, exchange: &mut Exchange) {
         held::give_back(&mut session.downstream_session);
-        if let (Some(way_back), Stage::Answered { relay: Some(_), .. }) = (&exchange.way_back, &exchange.stage) {
+        if let (Some(way_back), Stage::Answered { relay: Some(_), .. }) =
+            (&exchange.way_back, &exchange.stage)
+        {
             // It was told in full that no backend answers; that is no reason to lose the connection.
             way_back.leave(&mut session.downstream_session);
         }

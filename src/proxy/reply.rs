@@ -70,7 +70,11 @@ pub async fn refuse(session: &mut HttpSession, exchange: &mut Exchange, error: G
 ///
 /// # Errors
 /// When the client cannot be written to.
-pub async fn turn_away(session: &mut HttpSession, exchange: &mut Exchange, error: GatewayError) -> Result<()> {
+pub async fn turn_away(
+    session: &mut HttpSession,
+    exchange: &mut Exchange,
+    error: GatewayError,
+) -> Result<()> {
     let public = error.public();
     let mut head = refusal_head(&public, &exchange.id)?;
     exchange.answered(public.status, Some(error));
@@ -98,9 +102,10 @@ enum After {
 fn after(error: &GatewayError, session: &mut HttpSession) -> After {
     match error {
         // The framing of what follows cannot be trusted, or we are leaving.
-        GatewayError::BadHead | GatewayError::HeadTooLarge | GatewayError::TooSlow | GatewayError::Draining => {
-            After::Close
-        }
+        GatewayError::BadHead
+        | GatewayError::HeadTooLarge
+        | GatewayError::TooSlow
+        | GatewayError::Draining => After::Close,
         GatewayError::WrongMethod { .. } if session.req_header().method == Method::CONNECT => After::Close,
         GatewayError::BadRequest(_)
         | GatewayError::NoKey

@@ -68,7 +68,9 @@ fn outcome(relay: &Relay, entry: &AliasEntry, label: &'static str) {
 
 /// A deadline's error is labelled "downstream" by Pingora, because the client side raises it.
 fn client_left(error: &Error, relay: &Relay) -> bool {
-    *error.esource() == ErrorSource::Downstream && *error.etype() != OVERDUE && relay.control.fault().is_none()
+    *error.esource() == ErrorSource::Downstream
+        && *error.etype() != OVERDUE
+        && relay.control.fault().is_none()
 }
 
 fn stale(fault: UpstreamFault, reused: bool, relay: &Relay) -> bool {

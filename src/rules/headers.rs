@@ -124,10 +124,22 @@ mod tests {
 
     #[test]
     fn a_media_type_is_compared_without_case_and_parameters() {
-        for good in ["application/json", "Application/JSON", "application/json; charset=utf-8", "application/json ;a=b"] {
+        for good in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json ;a=b",
+        ] {
             assert!(is_json(good.as_bytes()), "{good}");
         }
-        for bad in ["", "text/plain", "application/json5", "application/problem+json", "json", "application/json,text/plain"] {
+        for bad in [
+            "",
+            "text/plain",
+            "application/json5",
+            "application/problem+json",
+            "json",
+            "application/json,text/plain",
+        ] {
             assert!(!is_json(bad.as_bytes()), "{bad}");
         }
         assert!(is_event_stream(b"text/event-stream; charset=utf-8"));

@@ -90,9 +90,21 @@ mod tests {
     #[test]
     fn spellings_that_only_look_alike_are_unknown() {
         for path in [
-            "", "/", "/v1", "/v1/chat", "/v1//chat/completions", "/v1/chat/completions/",
-            "/v1/chat/../chat/completions", "/v1/chat%2Fcompletions", "/V1/Chat/Completions",
-            "/v1/chat/completions;x", "/v1/models/", "/v1/models/a/b", "/metrics", "/healthz", "*",
+            "",
+            "/",
+            "/v1",
+            "/v1/chat",
+            "/v1//chat/completions",
+            "/v1/chat/completions/",
+            "/v1/chat/../chat/completions",
+            "/v1/chat%2Fcompletions",
+            "/V1/Chat/Completions",
+            "/v1/chat/completions;x",
+            "/v1/models/",
+            "/v1/models/a/b",
+            "/metrics",
+            "/healthz",
+            "*",
         ] {
             assert_eq!(route(&Method::POST, path), Err(GatewayError::UnknownPath), "{path}");
         }

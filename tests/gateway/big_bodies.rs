@@ -113,7 +113,8 @@ fn every_size_arrives_whole_over_http2() {
         let body = body(size);
         let length = body.len().to_string();
         let pieces: Vec<&[u8]> = body.as_bytes().chunks(16_000).collect();
-        let mut headers = vec![("authorization", authorization.as_str()), ("content-type", "application/json")];
+        let mut headers =
+            vec![("authorization", authorization.as_str()), ("content-type", "application/json")];
         if n % 2 == 0 {
             headers.push(("content-length", &length));
         }

@@ -87,7 +87,10 @@ fn early_failures() -> Vec<(&'static str, Vec<Step>)> {
         ("close before an event", vec![head(200, &events), Step::Close]),
         ("close inside the first event", vec![head(200, &events), chunk("data: {\"id\""), Step::Close]),
         ("wrong type", whole(200, &[("Content-Type", "text/html")], "<p>canary</p>")),
-        ("JSON that is cut", vec![head(200, &[json[0], ("Content-Length", "99")]), bytes("{\"id"), Step::Close]),
+        (
+            "JSON that is cut",
+            vec![head(200, &[json[0], ("Content-Length", "99")]), bytes("{\"id"), Step::Close],
+        ),
         ("JSON that is none", whole(200, &json, "{nonsense")),
         ("an error in a 200", whole(200, &json, "{\"error\":{\"message\":\"canary\"}}")),
         ("no choices", whole(200, &json, "{\"choices\":[]}")),
@@ -153,7 +156,10 @@ fn late_failures() -> Vec<(&'static str, Vec<Step>)> {
         ("error event", vec![chunk("data: {\"error\":{\"message\":\"canary\"}}\n\n"), last_chunk()]),
         ("nonsense", vec![chunk("data: canary\n\n"), last_chunk()]),
         ("bad chunk", vec![bytes("zz\r\ncanary"), Step::Close]),
-        ("invalid UTF-8", vec![chunk(b"data: {\"choices\":[{\"delta\":{\"content\":\"\xff\"}}]}\n\n"), last_chunk()]),
+        (
+            "invalid UTF-8",
+            vec![chunk(b"data: {\"choices\":[{\"delta\":{\"content\":\"\xff\"}}]}\n\n"), last_chunk()],
+        ),
         ("then silence", vec![Step::Stall]),
         ("error, then silence", vec![chunk("data: {\"error\":\"canary\"}\n\n"), Step::Stall]),
     ]
@@ -223,7 +229,9 @@ fn the_same_holds_over_http2() {
 
 #[test]
 fn a_client_that_leaves_while_it_is_held_ends_the_upstream_request() {
-    for first in [vec![Step::Stall], vec![sse_head(), Step::Stall], vec![sse_head(), chunk(": ping\n\n"), Step::Stall]] {
+    for first in
+        [vec![Step::Stall], vec![sse_head(), Step::Stall], vec![sse_head(), chunk(": ping\n\n"), Step::Stall]]
+    {
         let upstream = Upstream::always(first);
         let daemon = Gateway::new().backend(&upstream).start();
         let mut client = daemon.client();
@@ -233,8 +241,8 @@ fn a_client_that_leaves_while_it_is_held_ends_the_upstream_request() {
         assert!(upstream.wait_closed(0, DEADLINE));
         let line = &daemon.log_lines(1)[0];
         assert_eq!(line["status"], 499);
-        assert_eq!(daemon.metric("byname_client_disconnects_total"), Some(1.0));
-        assert_eq!(daemon.metric("byname_serving"), Some(0.0));
+        daemon.wait_metric("byname_client_disconnects_total", 1.0);
+        daemon.wait_metric("byname_serving", 0.0);
         assert_eq!(upstream.requests().len(), 1, "asked again for a client that had left");
     }
 }
@@ -259,7 +267,7 @@ fn a_client_that_leaves_in_mid_stream_ends_the_upstream_request() {
     stream.cancel();
     assert!(upstream.wait_closed(1, DEADLINE));
     assert!(daemon.log_lines(2).iter().all(|line| line["status"] == 499));
-    assert_eq!(daemon.metric("byname_serving"), Some(0.0));
+    daemon.wait_metric("byname_serving", 0.0);
 }
 
 #[test]
@@ -275,7 +283,10 @@ fn a_backend_that_says_nothing_useful_in_time_is_left_for_another() {
         let answer = daemon.client().chat(&ask_stream("general"));
         assert_eq!(split::text(&answer.body), "ok");
         assert!(bad.wait_closed(0, DEADLINE));
-        let attempts = format!("byname_upstream_attempts_total{{backend=\"{}\",outcome=\"first_byte_timeout\",pool=\"main\"}}", bad.addr());
+        let attempts = format!(
+            "byname_upstream_attempts_total{{backend=\"{}\",outcome=\"first_byte_timeout\",pool=\"main\"}}",
+            bad.addr()
+        );
         assert_eq!(daemon.metric(&attempts), Some(1.0));
     }
 }
@@ -294,7 +305,14 @@ fn when_no_backend_answers_in_time_the_client_gets_a_502() {
 #[test]
 fn the_end_of_the_whole_request_is_shared_by_its_attempts() {
     let (one, two) = (Upstream::always(vec![Step::Stall]), Upstream::always(vec![Step::Stall]));
-    let daemon = Gateway::new().backend(&one).backend(&two).connect("300ms").first_byte("300ms").idle("300ms").total("400ms").start();
+    let daemon = Gateway::new()
+        .backend(&one)
+        .backend(&two)
+        .connect("300ms")
+        .first_byte("300ms")
+        .idle("300ms")
+        .total("400ms")
+        .start();
     assert_eq!(daemon.client().chat(&ask("general")).status, 502);
     assert_eq!(daemon.log_lines(1)[0]["reason"], "total_timeout");
 }
@@ -328,11 +346,14 @@ fn a_backend_that_goes_on_after_done_costs_the_client_nothing() {
     let daemon = Gateway::new().backend(&upstream).start();
     let mut client = daemon.client();
     let answer = client.chat(&ask_stream("general"));
-    assert_eq!((answer.end, split::data(&answer.body).last().map(String::as_str)), (End::Clean, Some("[DONE]")));
+    assert_eq!(
+        (answer.end, split::data(&answer.body).last().map(String::as_str)),
+        (End::Clean, Some("[DONE]"))
+    );
     assert!(upstream.wait_closed(0, DEADLINE), "the silent backend was kept");
     let line = &daemon.log_lines(1)[0];
     assert_eq!((&line["status"], line.get("reason")), (&200.into(), None));
-    assert_eq!(daemon.metric("byname_serving"), Some(0.0));
+    daemon.wait_metric("byname_serving", 0.0);
 }
 
 #[test]
@@ -432,7 +453,9 @@ fn every_cut_of_the_network_gives_the_same_answer() {
         let daemon = Gateway::new().backend(&upstream).start();
         let body = daemon.client().chat(ask).text();
         let mut lines: Vec<_> = body.split("\n\n").map(str::to_owned).collect();
-        lines.iter_mut().for_each(|line| *line = line.split("\"choices\"").last().unwrap_or_default().to_owned());
+        lines
+            .iter_mut()
+            .for_each(|line| *line = line.split("\"choices\"").last().unwrap_or_default().to_owned());
         lines
     };
     let stream = || sse(&sse_events(&["日本語", "🙂", "end"]));

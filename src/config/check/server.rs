@@ -74,7 +74,8 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
     let max_event = fields.or("max_event", MAX_EVENT, out, |at, out| size(at, HELD_BOUNDS, out));
     let max_response = fields.or("max_response", MAX_RESPONSE, out, |at, out| size(at, HELD_BOUNDS, out));
     let body_timeout = fields.or("body_timeout", BODY_TIMEOUT, out, |at, out| duration(at, TICK..=DAY, out));
-    let write_timeout = fields.or("write_timeout", WRITE_TIMEOUT, out, |at, out| duration(at, TICK..=DAY, out));
+    let write_timeout =
+        fields.or("write_timeout", WRITE_TIMEOUT, out, |at, out| duration(at, TICK..=DAY, out));
     let openai_models = fields.or("openai_models", false, out, truth);
     Ok(Server {
         boot: Boot {

@@ -111,12 +111,7 @@ pub fn carry(real: Box<HttpSession>, way_back: WayBack) -> HttpSession {
 }
 
 /// Puts a held session into the place of a real one whose request body has been read.
-pub fn hold(
-    session: &mut Box<HttpSession>,
-    head: RequestHeader,
-    control: Arc<Control>,
-    last_words: Bytes,
-) {
+pub fn hold(session: &mut Box<HttpSession>, head: RequestHeader, control: Arc<Control>, last_words: Bytes) {
     let real = std::mem::replace(session, Box::new(nothing()));
     let answer = Answer::Kept { head: None, body: BytesMut::new() };
     let hold = Hold { head, control, last_words, answer, timer: None };

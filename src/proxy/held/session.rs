@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::Stream;
 use http::HeaderMap;
+use pingora_core::Result;
+use pingora_core::protocols::Digest;
+use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::custom::CustomMessageWrite;
 use pingora_core::protocols::http::custom::server::Session;
-use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::l4::socket::SocketAddr;
-use pingora_core::protocols::Digest;
-use pingora_core::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::Held;

@@ -97,6 +97,15 @@ impl Daemon {
         page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
     }
 
+    /// Waits until a metric has this value.
+    pub fn wait_metric(&self, name: &str, value: f64) {
+        let since = Instant::now();
+        while self.metric(name) != Some(value) {
+            assert!(since.elapsed() < DEADLINE, "{name} is {:?} and not {value}", self.metric(name));
+            pause();
+        }
+    }
+
     /// The configuration file, for tests that change it.
     pub fn config(&self) -> PathBuf {
         self.folder.join("byname.yaml")

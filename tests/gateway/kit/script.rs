@@ -70,7 +70,9 @@ pub fn in_pieces(steps: Vec<Step>, size: usize) -> Vec<Step> {
         .into_iter()
         .map(|step| match step {
             Step::Bytes(bytes) => Step::Pieces(bytes, size),
-            Step::Pieces(..) | Step::Wait(_) | Step::Pause(_) | Step::Stall | Step::Close | Step::Reset => step,
+            Step::Pieces(..) | Step::Wait(_) | Step::Pause(_) | Step::Stall | Step::Close | Step::Reset => {
+                step
+            }
         })
         .collect()
 }

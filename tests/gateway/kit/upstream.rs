@@ -369,6 +369,8 @@ impl Connection {
                 }
             };
             if done.is_err() {
+                // Nobody takes our bytes any more.
+                self.board.mark(self.number, Closed::ByGateway);
                 return After::Over;
             }
         }
