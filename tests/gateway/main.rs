@@ -13,3 +13,4 @@ mod clients; // the official OpenAI clients
 mod contract; // the API document as cases
 mod held; // what is held, released, ended and left
 mod kit; // what the others stand on
+mod readme; // the README does what it says

@@ -1,0 +1,146 @@
+//! The README does what it says: its commands run, its configuration loads, its metrics exist.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::kit::config::Gateway;
+use crate::kit::daemon::Daemon;
+use crate::kit::ports;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).expect("there is a README")
+}
+
+/// The fenced blocks of one language, in order.
+fn blocks(language: &str) -> Vec<String> {
+    let text = readme();
+    let fence = format!("```{language}\n");
+    let blocks = text.split(&fence).skip(1);
+    blocks.map(|rest| rest.split("```").next().unwrap_or_default().to_owned()).collect()
+}
+
+/// The gateway as `conf/byname.yaml` makes it, on free ports.
+fn demo() -> Daemon {
+    let text = fs::read_to_string(root().join("conf/byname.yaml")).expect("the file that runs by default");
+    let demo = ports::free().to_string();
+    let text = text
+        .replace("127.0.0.1:8080", "{listen}")
+        .replace("127.0.0.1:9090", "{admin}")
+        .replace("127.0.0.1:8081", &demo);
+    Gateway::new().config_text(&text).start()
+}
+
+/// The same command for the ports of this test.
+fn moved(command: &str, daemon: &Daemon) -> String {
+    command
+        .replace("127.0.0.1:8080", &daemon.addr().to_string())
+        .replace("127.0.0.1:9090", &daemon.admin().to_string())
+}
+
+fn run(program: &mut Command) -> String {
+    let Output { status, stdout, stderr } = program.output().expect("the program can be started");
+    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{program:?}: {status}\n{stdout}\n{stderr}");
+    stdout.into_owned()
+}
+
+#[test]
+fn its_curl_lines_answer() {
+    let daemon = demo();
+    let shell = blocks("sh");
+    let curls: Vec<_> = shell.iter().filter(|block| block.starts_with("curl")).collect();
+    assert_eq!(curls.len(), 3);
+    let answers: Vec<_> =
+        curls.iter().map(|block| run(Command::new("sh").args(["-c", &moved(block, &daemon)]))).collect();
+    assert!(answers[0].contains("\"id\":\"general\"") && answers[0].contains("汎用的な業務向けアシスタント。"));
+    assert!(answers[1].contains("\"object\":\"chat.completion\"") && answers[1].contains("月次レポート"));
+    assert!(answers[2].ends_with("data: [DONE]\n\n"));
+}
+
+#[test]
+fn its_python_lines_answer() {
+    let daemon = demo();
+    let python = root().join("tests/clients/.venv/bin/python");
+    assert!(python.exists(), "the Python client is not installed: run tests/setup.sh first");
+    for block in blocks("python") {
+        let said = run(Command::new(&python).args(["-c", &moved(&block, &daemon)]));
+        assert!(said.contains("['general', 'secure', 'flaky', 'slow']"), "{said}");
+        assert_eq!(said.matches("Three things matter here").count(), 2, "{said}");
+    }
+}
+
+#[test]
+fn its_two_set_up_commands_are_there_and_can_be_run() {
+    for command in ["conf/try.sh", "tests/run.sh"] {
+        assert!(blocks("sh").iter().any(|block| block.trim() == command), "{command} is not in the README");
+        run(Command::new("sh").arg("-n").arg(root().join(command)));
+        let mode = fs::metadata(root().join(command)).expect("the script").permissions();
+        use std::os::unix::fs::PermissionsExt;
+        assert_ne!(mode.mode() & 0o111, 0, "{command} cannot be executed");
+    }
+}
+
+#[test]
+fn its_configuration_loads() {
+    let folder = std::env::temp_dir().join(format!("byname-readme-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    for (n, block) in blocks("yaml").iter().enumerate() {
+        let file = folder.join(format!("{n}.yaml"));
+        fs::write(&file, block).expect("a file");
+        run(Command::new(env!("CARGO_BIN_EXE_byname")).arg("-t").arg("-c").arg(&file));
+    }
+    fs::remove_dir_all(&folder).expect("our own folder");
+}
+
+#[test]
+fn a_key_that_keygen_prints_fits_its_digest() {
+    assert!(readme().contains("`byname keygen --prefix acme`"));
+    let said = run(Command::new(env!("CARGO_BIN_EXE_byname")).args(["keygen", "--prefix", "acme"]));
+    let of = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).unwrap_or_default();
+    assert!(of("key:").starts_with("bn-acme-"), "{said}");
+    assert_eq!(crate::kit::config::digest(of("key:")), of("sha256:"));
+    let refused = Command::new(env!("CARGO_BIN_EXE_byname")).args(["keygen", "--prefix", "a b"]).status();
+    assert_eq!(refused.expect("a status").code(), Some(64));
+}
+
+#[test]
+fn a_bad_configuration_is_told_with_its_place_and_64() {
+    let file = Path::new("tests/data/conf/bad/durations.yaml");
+    for arguments in [&["-t", "-c"][..], &["-c"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_byname"))
+            .current_dir(root())
+            .args(arguments)
+            .arg(file)
+            .output()
+            .expect("the program can be started");
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.lines().all(|line| line.starts_with(&format!("{}:", file.display()))), "{told}");
+    }
+}
+
+#[test]
+fn its_table_of_metrics_is_what_the_gateway_has() {
+    let daemon = demo();
+    let key = "bn-demo-key";
+    daemon.client().chat_as(key, r#"{"model":"flaky","messages":[{"role":"user","content":"Hello"}]}"#);
+    daemon.client().chat_as(key, r#"{"model":"nobody","messages":[{"role":"user","content":"Hello"}]}"#);
+    daemon.log_lines(2);
+    let page = daemon.ask_admin("/metrics").text();
+    let mut real: Vec<_> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned)).collect();
+    real.sort();
+    let text = readme();
+    let mut told: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `byname_")?.split_once('`'))
+        .map(|(name, _)| format!("byname_{name}"))
+        .collect();
+    told.sort();
+    assert_eq!(told, real);
+}
