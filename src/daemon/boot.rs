@@ -96,7 +96,7 @@ fn clients(
 ) -> Service<door::Proxy> {
     let mut service = door::service(conf, gateway, &format!("clients on {}", listener.address), listener.h2c);
     let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
-    service.add_listener(ListenerConfig::tcp(&listener.address.to_string()).l4_buffer(buffers));
+    service.add_listener(ListenerConfig::tcp(listener.address.to_string()).l4_buffer(buffers));
     service.threads = Some(plan.boot.threads);
     service
 }

@@ -239,3 +239,30 @@ fn timestamp(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_taken_up_to_the_cap_and_not_beyond() {
+        let log = AccessLog::default();
+        assert!(log.push(&vec![b'x'; MAX_PENDING - 1]));
+        assert!(!log.push(b"xy"));
+        assert!(log.push(b"x"));
+        assert!(!log.push(b"x"));
+    }
+
+    #[test]
+    fn a_flush_waits_for_the_writer_and_no_longer_than_it_is_told() {
+        let log = AccessLog::default();
+        log.flush(Duration::from_secs(10));
+        log.push(b"line\n");
+        // Nobody writes.
+        log.flush(Duration::from_millis(1));
+        let writer = log.clone();
+        std::thread::spawn(move || writer.write_to(std::io::sink()));
+        log.flush(Duration::from_secs(10));
+        assert!(log.0.pending.lock().unwrap().lines.is_empty());
+    }
+}

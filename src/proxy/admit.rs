@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Version, header};
 use pingora_core::protocols::http::ServerSession as HttpSession;
 
-use super::exchange::{Exchange, Relay};
+use super::exchange::{Exchange, Incoming, Relay};
 use super::held::Control;
 use super::intake::{self, NoBody};
 use crate::config::plan::Caps;
@@ -65,27 +65,21 @@ pub async fn admit(
             let asked = request::check(&body).map_err(GatewayError::BadRequest)?;
             let entry = exchange.entry.insert(tenant.catalog.resolve(asked.alias())?.clone()).clone();
             let version = session.req_header().version;
-            Ok(Admitted::Relay(relay(exchange, asked, body, version, &entry, metrics)))
+            let incoming = Incoming { request: asked, body, version };
+            Ok(Admitted::Relay(relay(exchange, incoming, &entry, metrics)))
         }
     }
 }
 
-fn relay(
-    exchange: &Exchange,
-    asked: request::ChatRequest,
-    body: Bytes,
-    version: Version,
-    entry: &AliasEntry,
-    metrics: &Metrics,
-) -> Box<Relay> {
+fn relay(exchange: &Exchange, incoming: Incoming, entry: &AliasEntry, metrics: &Metrics) -> Box<Relay> {
     let now = exchange.arrived;
     // All attempts share the patience of the first route.
     let total = entry.routes.first().map(|route| route.pool.timeouts.total).unwrap_or_default();
     let end = now + total;
     let created = exchange.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let voice = Voice::new(exchange.id.as_str(), created, asked.alias());
+    let voice = Voice::new(exchange.id.as_str(), created, incoming.request.alias());
     let control = Arc::new(Control::new(now, end));
-    Box::new(Relay::new(asked, body, voice, control, end, version, entry, metrics))
+    Box::new(Relay::new(incoming, voice, control, end, entry, metrics))
 }
 
 /// The size of the head, and the `Host` that HTTP/1.1 asks for (RFC 9112, 3.2).

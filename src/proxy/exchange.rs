@@ -194,18 +194,24 @@ impl Exchange {
     }
 }
 
+/// What a client has sent.
+pub struct Incoming {
+    pub request: ChatRequest,
+    pub body: Bytes,
+    pub version: Version,
+}
+
 impl Relay {
     /// A relay that has asked nobody yet.
     pub fn new(
-        request: ChatRequest,
-        body: Bytes,
+        incoming: Incoming,
         voice: Voice,
         control: Arc<Control>,
         end: Instant,
-        version: Version,
         entry: &AliasEntry,
         metrics: &Metrics,
     ) -> Self {
+        let Incoming { request, body, version } = incoming;
         Self {
             request,
             outgoing: Bytes::new(),

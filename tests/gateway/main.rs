@@ -9,6 +9,7 @@
 )]
 
 mod big_bodies; // request bodies of every size and framing, once and on a second attempt
+mod caps; // every cap at its edge, and what a log may hold
 mod clients; // the official OpenAI clients
 mod contract; // the API document as cases
 mod held; // what is held, released, ended and left

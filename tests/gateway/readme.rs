@@ -57,7 +57,9 @@ fn its_curl_lines_answer() {
     assert_eq!(curls.len(), 3);
     let answers: Vec<_> =
         curls.iter().map(|block| run(Command::new("sh").args(["-c", &moved(block, &daemon)]))).collect();
-    assert!(answers[0].contains("\"id\":\"general\"") && answers[0].contains("汎用的な業務向けアシスタント。"));
+    assert!(
+        answers[0].contains("\"id\":\"general\"") && answers[0].contains("汎用的な業務向けアシスタント。")
+    );
     assert!(answers[1].contains("\"object\":\"chat.completion\"") && answers[1].contains("月次レポート"));
     assert!(answers[2].ends_with("data: [DONE]\n\n"));
 }
@@ -101,7 +103,8 @@ fn its_configuration_loads() {
 fn a_key_that_keygen_prints_fits_its_digest() {
     assert!(readme().contains("`byname keygen --prefix acme`"));
     let said = run(Command::new(env!("CARGO_BIN_EXE_byname")).args(["keygen", "--prefix", "acme"]));
-    let of = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).unwrap_or_default();
+    let of =
+        |name: &str| said.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).unwrap_or_default();
     assert!(of("key:").starts_with("bn-acme-"), "{said}");
     assert_eq!(crate::kit::config::digest(of("key:")), of("sha256:"));
     let refused = Command::new(env!("CARGO_BIN_EXE_byname")).args(["keygen", "--prefix", "a b"]).status();
@@ -132,8 +135,10 @@ fn its_table_of_metrics_is_what_the_gateway_has() {
     daemon.client().chat_as(key, r#"{"model":"nobody","messages":[{"role":"user","content":"Hello"}]}"#);
     daemon.log_lines(2);
     let page = daemon.ask_admin("/metrics").text();
-    let mut real: Vec<_> =
-        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned)).collect();
+    let mut real: Vec<_> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned))
+        .collect();
     real.sort();
     let text = readme();
     let mut told: Vec<_> = text

@@ -3,8 +3,14 @@
 use byname::wire::request::{Delivery, check};
 use serde_json::Value;
 
+const MAGIC: &[u8] = b"$serde_json::private";
+
 /// Panics where a body is read in two ways.
 pub(crate) fn holds(body: &[u8]) {
+    // serde_json gives a member of this name a meaning of its own, which is not JSON's.
+    if body.windows(MAGIC.len()).any(|window| window == MAGIC) {
+        return;
+    }
     let theirs = serde_json::from_slice::<Value>(body);
     match (check(body), theirs) {
         (Ok(request), Ok(value)) => {

@@ -37,3 +37,6 @@ pub const KEY_GLOBEX: &str = "bn-test-globex";
 pub const MODEL: &str = "upstream-large-2026-01";
 /// The backing model behind globex's aliases.
 pub const MODEL_GLOBEX: &str = "upstream-small-2026-01";
+
+/// What a client says and no log may repeat.
+pub const CANARY_PROMPT: &str = "the-prompt-that-nobody-logs";

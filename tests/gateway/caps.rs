@@ -1,0 +1,127 @@
+//! Every cap at its edge, one below and one above; and what a log may hold.
+
+use crate::kit::answers::{json_answer, sse_answer};
+use crate::kit::client::{ask, ask_stream, chat_request};
+use crate::kit::config::Gateway;
+use crate::kit::script::{chunk, head, last_chunk, whole};
+use crate::kit::upstream::Upstream;
+use crate::kit::{CANARY_PROMPT, KEY, MODEL};
+
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+const EVENTS: [(&str, &str); 2] = [("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked")];
+
+#[test]
+fn a_backends_json_answer_may_be_as_long_as_max_response() {
+    let answer = |size: usize| {
+        let (start, end) = (r#"{"choices":[{"message":{"content":""#, r#""},"finish_reason":"stop"}]}"#);
+        format!("{start}{}{end}", "x".repeat(size - start.len() - end.len()))
+    };
+    for (size, status) in [(4095, 200), (4096, 200), (4097, 502)] {
+        for chunked in [false, true] {
+            let body = answer(size);
+            let upstream = Upstream::always(if chunked {
+                vec![head(200, &[JSON, EVENTS[1]]), chunk(&body[..2000]), chunk(&body[2000..]), last_chunk()]
+            } else {
+                whole(200, &[JSON], &body)
+            });
+            let daemon = Gateway::new().backend(&upstream).max_response("4KiB").start();
+            assert_eq!(daemon.client().chat(&ask("general")).status, status, "{size} {chunked}");
+            let hits = if status == 502 { 1.0 } else { 0.0 };
+            daemon.wait_metric("byname_cap_exceeded_total{cap=\"max_response\"}", hits);
+        }
+    }
+}
+
+#[test]
+fn a_backends_event_may_be_as_long_as_max_event() {
+    let event = |size: usize| {
+        // The line's end counts, the empty line does not.
+        let (start, end) =
+            (r#"data: {"choices":[{"delta":{"content":""#, "\"},\"finish_reason\":\"stop\"}]}\n");
+        format!("{start}{}{end}\n", "x".repeat(size - start.len() - end.len()))
+    };
+    for (size, status) in [(2047, 200), (2048, 200), (2049, 502)] {
+        let text = event(size);
+        let upstream = Upstream::always(vec![
+            head(200, &EVENTS),
+            chunk(&text[..1000]),
+            chunk(&text[1000..]),
+            chunk("data: [DONE]\n\n"),
+            last_chunk(),
+        ]);
+        let daemon = Gateway::new().backend(&upstream).max_event("2KiB").start();
+        let answer = daemon.client().chat(&ask_stream("general"));
+        assert_eq!(answer.status, status, "{size}");
+        let hits = if status == 502 { 1.0 } else { 0.0 };
+        daemon.wait_metric("byname_cap_exceeded_total{cap=\"max_event\"}", hits);
+    }
+}
+
+#[test]
+fn a_clients_head_may_be_as_long_as_max_head() {
+    let upstream = Upstream::always(json_answer("ok"));
+    let daemon = Gateway::new().backend(&upstream).max_head("2KiB").start();
+    let request = |size: usize| {
+        let start =
+            format!("GET /v1/models HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {KEY}\r\nX-Filler: ");
+        format!("{start}{}\r\n\r\n", "x".repeat(size - start.len() - 4))
+    };
+    for (size, status) in [(2047, 200), (2048, 200), (2049, 431)] {
+        let mut client = daemon.client();
+        client.send(request(size).as_bytes());
+        assert_eq!(client.read().status, status, "{size}");
+    }
+    assert_eq!(daemon.metric("byname_cap_exceeded_total{cap=\"max_head\"}"), Some(1.0));
+}
+
+#[test]
+fn no_log_holds_a_key_a_prompt_or_an_answer() {
+    let upstream = Upstream::start(|seen| {
+        if seen.wants_stream() { sse_answer(&["secret", "words"]) } else { json_answer("secret words") }
+    });
+    let daemon = Gateway::new().backend_with_key(&upstream, "upstream-secret-key").start();
+    let mut client = daemon.client();
+    for body in [ask("general"), ask_stream("general"), ask("nobody"), "{".to_owned()] {
+        client.chat(&body.replace("Hello", CANARY_PROMPT));
+    }
+    let mut stranger = daemon.client();
+    stranger.send(&chat_request("bn-not-a-key", &ask("general").replace("Hello", CANARY_PROMPT)));
+    stranger.read();
+    let mut garbled = daemon.client();
+    garbled.send(
+        format!("POST /v1/chat completions HTTP/9.1\r\nAuthorization: Bearer {KEY}\r\n\r\n").as_bytes(),
+    );
+    garbled.read();
+    daemon.log_lines(6);
+    let logs = daemon.stdout() + &daemon.stderr();
+    for secret in [KEY, "bn-not-a-key", "upstream-secret-key", CANARY_PROMPT, "secret words", MODEL] {
+        assert!(!logs.contains(secret), "{secret} is in the log:\n{logs}");
+    }
+    assert_eq!(upstream.requests()[0].header("authorization"), Some("Bearer upstream-secret-key"));
+}
+
+#[test]
+fn a_line_of_the_log_tells_what_happened() {
+    let upstream = Upstream::always(json_answer("ok"));
+    let daemon = Gateway::new().backend(&upstream).start();
+    let answer = daemon.client().chat(&ask("general"));
+    daemon.client().chat(&ask("nobody"));
+    let lines = daemon.log_lines(2);
+    let (first, second) = (&lines[0], &lines[1]);
+    assert_eq!(first["request_id"], answer.header("x-request-id").unwrap());
+    assert_eq!(answer.json()["id"], format!("chatcmpl-{}", answer.header("x-request-id").unwrap()));
+    for (field, value) in
+        [("tenant", "acme"), ("key", "web"), ("alias", "general"), ("token_source", "upstream")]
+    {
+        assert_eq!(first[field], value);
+    }
+    assert_eq!(first["backend"], upstream.addr().to_string());
+    for (field, value) in
+        [("status", 200), ("attempts", 1), ("prompt_tokens", 42), ("completion_tokens", 128)]
+    {
+        assert_eq!(first[field], value);
+    }
+    assert_eq!(first["bytes_down"], answer.body.len());
+    assert_eq!((&second["status"], &second["code"]), (&404.into(), &"model_not_found".into()));
+    assert!(second.get("alias").is_none(), "an alias that does not exist is the client's text");
+}
