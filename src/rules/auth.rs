@@ -18,7 +18,7 @@ const MAX_KEY: usize = 512;
 pub struct Principal {
     pub tenant: TenantId,
     pub key: KeyId,
-    /// Where the tenant stands in the catalogues; see [`crate::config::snapshot::Snapshot`].
+    /// Where the tenant stands: a position in the snapshot's list of tenants.
     pub tenant_index: usize,
     pub scopes: Vec<Scope>,
     /// From when on the key is refused.

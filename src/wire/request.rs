@@ -116,11 +116,12 @@ const ORDINARY_MEMBERS: usize = 16;
 /// ```
 /// # use byname::wire::request::{Delivery, check};
 /// let body = r#"{"model": "general", "messages": [{"role": "user", "content": "月次レポート"}], "stream": true}"#;
-/// let request = check(body.as_bytes()).unwrap();
+/// let request = check(body.as_bytes())?;
 /// assert_eq!((request.alias(), request.delivery()), ("general", Delivery::Stream));
 ///
 /// let why = check(body.replace("user", "boss").as_bytes()).unwrap_err();
 /// assert_eq!(why.field, "messages[0].role");
+/// # Ok::<(), byname::error::BadRequest>(())
 /// ```
 pub fn check(body: &[u8]) -> Result<ChatRequest, BadRequest> {
     // Members are found again by 32-bit offsets. No sensible `max_body` comes near.

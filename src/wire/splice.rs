@@ -107,9 +107,10 @@ pub struct Edits<'a> {
 ///     logprobs: Logprobs::Hidden,
 /// };
 /// assert_eq!(
-///     splice(body, &check(body).unwrap(), &edits),
+///     splice(body, &check(body)?, &edits),
 ///     r#"{ "messages":[{"role":"user","content":"\u6708"}], "model": "large-2" }"#
 /// );
+/// # Ok::<(), byname::error::BadRequest>(())
 /// ```
 pub fn splice(body: &[u8], request: &ChatRequest, edits: &Edits<'_>) -> Bytes {
     let mut length = 0;
