@@ -31,14 +31,25 @@ pub enum GatewayError {
     HeadTooLarge,
     /// The head is not HTTP that we accept.
     BadHead,
-    /// The backing model refused the request itself: `context` when it was too long for it.
-    Rejected { context: bool },
+    /// The body's framing is broken: a bad chunk, or an end too early.
+    BadFraming,
+    /// The backing model refused the request itself.
+    Rejected(Rejection),
     /// No backing model gave a usable answer.
     UpstreamDown { alias: Alias, fault: UpstreamFault },
     /// We are about to stop.
     Draining,
     /// A fault of ours. The text is for the log.
     Internal(&'static str),
+}
+
+/// Why a backing model refused a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// The conversation is longer than it accepts.
+    ContextOverflow,
+    /// Anything else.
+    Other,
 }
 
 /// What a key may be used for.
@@ -108,6 +119,8 @@ pub enum UpstreamFault {
     Status(u16),
     /// The backend says that the request itself is wrong.
     RejectedRequest(u16),
+    /// The backend says that the conversation is too long for it.
+    ContextOverflow,
     /// Neither `application/json` nor `text/event-stream` where it was due.
     BadContentType,
     /// Compressed, although we asked for it not to be.
@@ -144,6 +157,7 @@ impl UpstreamFault {
             Self::Status(500..=599) => "status_5xx",
             Self::Status(_) => "status_other",
             Self::RejectedRequest(_) => "rejected",
+            Self::ContextOverflow => "context_overflow",
             Self::BadContentType => "bad_content_type",
             Self::BadEncoding => "bad_encoding",
             Self::BadJson => "bad_json",
@@ -201,14 +215,19 @@ impl GatewayError {
             Self::BadRequest(why) => {
                 (400, CALLER, "invalid_request", format!("Invalid chat completion request. {why}").into())
             }
-            Self::Rejected { context: false } => (
+            Self::BadFraming => (
                 400,
                 CALLER,
                 "invalid_request",
-                "Invalid chat completion request. The model does not accept this combination of fields."
-                    .into(),
+                "Invalid chat completion request. The body's framing is broken.".into(),
             ),
-            Self::Rejected { context: true } => (
+            Self::Rejected(Rejection::Other) => (
+                400,
+                CALLER,
+                "invalid_request",
+                "Invalid chat completion request. The model refused it.".into(),
+            ),
+            Self::Rejected(Rejection::ContextOverflow) => (
                 400,
                 CALLER,
                 "invalid_request",
@@ -260,7 +279,8 @@ impl GatewayError {
             Self::WrongMethod { allow } => Some(("allow", *allow)),
             Self::Draining => Some(("retry-after", "1")),
             Self::BadRequest(_)
-            | Self::Rejected { .. }
+            | Self::BadFraming
+            | Self::Rejected(_)
             | Self::BadHead
             | Self::NoScope(_)
             | Self::NoSuchModel
@@ -278,7 +298,8 @@ impl GatewayError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::BadRequest(_)
-            | Self::Rejected { .. }
+            | Self::BadFraming
+            | Self::Rejected(_)
             | Self::BadHead
             | Self::NoKey
             | Self::NoScope(_)
@@ -299,7 +320,9 @@ impl GatewayError {
             Self::UpstreamDown { fault, .. } => fault.label(),
             Self::Internal(what) => what,
             Self::BadHead => "malformed_head",
-            Self::Rejected { .. } => "rejected_upstream",
+            Self::BadFraming => "malformed_body",
+            Self::Rejected(Rejection::ContextOverflow) => "context_overflow",
+            Self::Rejected(Rejection::Other) => "rejected_upstream",
             Self::BadRequest(_)
             | Self::NoKey
             | Self::NoScope(_)

@@ -104,7 +104,7 @@ impl Metrics {
                 Ok(metric)
             };
         let in_flight = IntGaugeVec::new(
-            Opts::new("in_flight", "Requests being served now, by alias."),
+            Opts::new("in_flight", "Requests being relayed now, by alias."),
             &["tenant", "model"],
         )?;
         registry.register(Box::new(in_flight.clone()))?;

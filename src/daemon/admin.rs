@@ -21,7 +21,9 @@ impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let head = session.req_header();
         if !matches!(head.method, Method::GET | Method::HEAD) {
-            return page(StatusCode::METHOD_NOT_ALLOWED, TEXT, b"GET or HEAD\n".to_vec());
+            let mut refusal = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, b"GET or HEAD\n".to_vec());
+            refusal.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
+            return refusal;
         }
         match head.uri.path() {
             "/healthz" => page(StatusCode::OK, TEXT, b"ok\n".to_vec()),

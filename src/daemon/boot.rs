@@ -130,6 +130,9 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
+/// Whose lines are kept only from warnings on.
+const FRAMEWORK: &[&str] = &["pingora", "h2", "rustls"];
+
 /// Events of the daemon's life go to standard error. Pingora's debug and trace lines hold raw heads,
 /// keys included, so they stay off whatever is asked for.
 fn start_log() {
@@ -137,10 +140,11 @@ fn start_log() {
     let mut builder = env_logger::Builder::new();
     builder.filter_level(log::LevelFilter::Info);
     builder.parse_env("BYNAME_LOG");
-    for noisy in ["pingora", "pingora_core", "pingora_proxy", "pingora_pool", "h2", "rustls"] {
-        builder.filter_module(noisy, log::LevelFilter::Warn);
-    }
     builder.format(|out, record| {
+        let foreign = FRAMEWORK.iter().any(|name| record.target().starts_with(name));
+        if foreign && record.level() > log::Level::Warn {
+            return Ok(());
+        }
         let now = humantime::format_rfc3339_millis(std::time::SystemTime::now());
         let event = serde_json::json!({
             "time": now.to_string(),

@@ -61,19 +61,20 @@ impl ShutdownSignalWatch for Signals {
             log::error!("signals cannot be handled; stop the daemon with KILL");
             return std::future::pending().await;
         };
-        let graceful = tokio::select! {
-            _ = term.recv() => true,
-            _ = quit.recv() => true,
-            _ = int.recv() => false,
+        let (name, graceful) = tokio::select! {
+            _ = term.recv() => ("TERM", true),
+            _ = quit.recv() => ("QUIT", true),
+            _ = int.recv() => ("INT", false),
         };
         self.running.stop();
         if !graceful {
-            log::info!("INT: stopping now");
+            log::info!("{name}: stopping now");
             self.log.flush(LAST_LINES);
             return ShutdownSignal::FastShutdown;
         }
-        log::info!("TERM: stopping when {} running requests have ended", self.metrics.serving.get());
+        log::info!("{name}: stopping when {} running requests have ended", self.metrics.serving.get());
         let (metrics, log, end) = (self.metrics.clone(), self.log.clone(), Instant::now() + self.drain);
+        let last = self.log.clone();
         std::thread::spawn(move || leave_with_the_last(&metrics, &log, end));
         tokio::spawn(async move {
             // A second signal means now.
@@ -81,6 +82,7 @@ impl ShutdownSignalWatch for Signals {
                 _ = term.recv() => {}
                 _ = int.recv() => {}
             }
+            last.flush(LAST_LINES);
             std::process::exit(0);
         });
         ShutdownSignal::GracefulTerminate

@@ -13,6 +13,7 @@ use super::exchange::{Client, Exchange, Relay, Stage};
 use super::verdict;
 use crate::metrics::{Metrics, TokenSource};
 use crate::rules::failover::Sent;
+use crate::rules::tokens;
 
 /// Lines that wait for their writer, in bytes. At 400 bytes a line that is some 10,000 requests.
 const MAX_PENDING: usize = 4 * 1024 * 1024;
@@ -123,13 +124,16 @@ struct Line<'a> {
 
 #[derive(Serialize, Clone, Copy)]
 struct Tokens {
-    prompt_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_tokens: Option<u64>,
     completion_tokens: u64,
     token_source: &'static str,
 }
 
 /// Counts a finished request and writes its line.
-pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &Exchange) {
+pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &mut Exchange) {
+    count_attempt(exchange);
+    let exchange = &*exchange;
     let end = Instant::now();
     let relay = match &exchange.stage {
         Stage::Relaying(relay) => Some(&**relay),
@@ -164,15 +168,12 @@ pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &Exchange) {
         if let Some(used) = tokens {
             let source =
                 if relay.tally.usage.is_some() { TokenSource::Upstream } else { TokenSource::Estimated };
-            of.used(used.prompt_tokens, used.completion_tokens, source);
+            of.used(used.prompt_tokens.unwrap_or(0), used.completion_tokens, source);
         }
         let asked = exchange.entry.as_ref().and_then(|entry| {
             relay.tried.last().and_then(|target| target.of(&entry.routes)).map(|(_, backend)| backend)
         });
         backend = asked.map(|backend| backend.name.as_str());
-        if let (Some(asked), true, None) = (asked, relay.control.is_over(), relay.control.fault()) {
-            asked.metrics.succeeded();
-        }
     }
     let line = Line {
         time: timestamp(exchange.wall),
@@ -185,7 +186,7 @@ pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &Exchange) {
         reason: error.as_ref().map(|error| error.reason()),
         backend,
         attempts: relay.map_or(0, |relay| relay.attempts),
-        bytes_up: relay.map_or(0, |relay| relay.body.len()),
+        bytes_up: relay.map_or(0, |relay| relay.bytes_up),
         bytes_down: relay.map_or(0, |relay| relay.tally.bytes_down),
         tokens,
         first_token_ms: first_token,
@@ -201,6 +202,16 @@ pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &Exchange) {
     }
 }
 
+/// Counts how the last attempt ended, unless its failure has been counted.
+fn count_attempt(exchange: &mut Exchange) {
+    let Ok((relay, entry, _)) = exchange.relay() else { return };
+    match relay.control.fault() {
+        Some(fault) => verdict::outcome(relay, entry, fault.label()),
+        None if relay.control.is_over() => verdict::outcome(relay, entry, "ok"),
+        None => {}
+    }
+}
+
 /// How a relayed request ended: its status, and what it was told after that, if anything.
 fn ended(relay: &Relay, exchange: &Exchange) -> (u16, Option<crate::error::GatewayError>) {
     let cut = relay.control.fault().zip(exchange.entry.as_ref());
@@ -213,17 +224,17 @@ fn ended(relay: &Relay, exchange: &Exchange) -> (u16, Option<crate::error::Gatew
     }
 }
 
-/// What the model said it used; without a word from it, one token an event of what was delivered.
+/// What the model said it used; without a word from it, an estimate of what was delivered.
 fn used(relay: &Relay) -> Option<Tokens> {
     match relay.tally.usage {
         Some(usage) => Some(Tokens {
-            prompt_tokens: usage.prompt,
+            prompt_tokens: Some(usage.prompt),
             completion_tokens: usage.completion,
             token_source: TokenSource::Upstream.label(),
         }),
-        None if relay.tally.events > 0 => Some(Tokens {
-            prompt_tokens: 0,
-            completion_tokens: relay.tally.events,
+        None if relay.tally.delivered.chars > 0 => Some(Tokens {
+            prompt_tokens: None,
+            completion_tokens: tokens::estimate(relay.tally.delivered),
             token_source: TokenSource::Estimated.label(),
         }),
         None => None,

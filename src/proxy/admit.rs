@@ -82,7 +82,7 @@ fn relay(exchange: &Exchange, incoming: Incoming, entry: &AliasEntry, metrics: &
     Box::new(Relay::new(incoming, voice, control, end, entry, metrics))
 }
 
-/// The size of the head, and the `Host` that HTTP/1.1 asks for (RFC 9112, 3.2).
+/// The size of the head, the `Host` that HTTP/1.1 asks for (RFC 9112, 3.2), and framing that leaves no doubt.
 fn check_head(session: &HttpSession, caps: &Caps, metrics: &Metrics) -> Result<(), GatewayError> {
     let head = session.req_header();
     let size = if session.is_http2() {
@@ -96,6 +96,14 @@ fn check_head(session: &HttpSession, caps: &Caps, metrics: &Metrics) -> Result<(
     }
     if head.version == Version::HTTP_11 && !head.headers.contains_key(header::HOST) {
         return Err(GatewayError::BadHead);
+    }
+    // Other codings and repetitions are read in more than one way between here and a front proxy.
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        let plain = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if !plain || codings.next().is_some() {
+            return Err(GatewayError::BadHead);
+        }
     }
     Ok(())
 }

@@ -15,9 +15,12 @@ use crate::rules::catalog::AliasEntry;
 use crate::rules::failover;
 use crate::rules::failover::Sent;
 use crate::rules::headers::{self, Downward};
-use crate::wire::completion;
 use crate::wire::request::Delivery;
 use crate::wire::sse::{SseRewriter, UsageWanted};
+use crate::wire::{completion, rejection};
+
+/// How much of a backend's refusal is read. The reason stands at its beginning.
+const MAX_REASONS: usize = 64 * 1024;
 
 /// Judges the head of an answer and prepares for its body.
 ///
@@ -30,8 +33,15 @@ pub fn begin(
     head: &ResponseHeader,
     now: Instant,
 ) -> Result<(), UpstreamFault> {
-    if let Some(fault) = failover::status(head.status.as_u16()) {
-        return Err(fault);
+    match failover::status(head.status.as_u16()) {
+        None => {}
+        Some(UpstreamFault::RejectedRequest(status)) => {
+            // Why, its body may say.
+            relay.control.heard(now);
+            relay.answer = Answer::Rejection { status, body: Gathered::default() };
+            return Ok(());
+        }
+        Some(fault) => return Err(fault),
     }
     let encoded = head.headers.get(header::CONTENT_ENCODING);
     if encoded.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -85,11 +95,26 @@ pub fn feed(
         Answer::Asked => Err(UpstreamFault::BadResponse),
         Answer::Whole(_) => whole(relay, entry, caps, piece, end),
         Answer::Events(_) => events(relay, piece, end),
+        Answer::Rejection { .. } => rejection(relay, piece, end),
     };
+    if relay.sent() == Sent::Some {
+        relay.forget_body();
+    }
+    let result = result.or_else(|fault| refuse_or_cut(relay, metrics, piece, fault, last_words));
     if let Some(down) = piece {
         relay.tally.bytes_down += down.len();
     }
-    let Err(fault) = result else { return Ok(()) };
+    result
+}
+
+/// What a fault in a body comes to: an error while nothing has been released, an end with the last words after.
+fn refuse_or_cut(
+    relay: &mut Relay,
+    metrics: &Metrics,
+    piece: &mut Option<Bytes>,
+    fault: UpstreamFault,
+    last_words: impl FnOnce() -> Bytes,
+) -> Result<(), UpstreamFault> {
     match fault {
         UpstreamFault::EventTooLarge => metrics.caps.max_event.inc(),
         UpstreamFault::TooLarge => metrics.caps.max_response.inc(),
@@ -105,6 +130,22 @@ pub fn feed(
             relay.control.cut();
             Ok(())
         }
+    }
+}
+
+/// Gathers why a request was refused, up to a cap, and reads it.
+fn rejection(relay: &mut Relay, piece: &mut Option<Bytes>, end: bool) -> Result<(), UpstreamFault> {
+    let Answer::Rejection { status, body } = &mut relay.answer else { return Ok(()) };
+    if let Some(piece) = piece.take() {
+        body.push(piece);
+    }
+    if !end && body.len() < MAX_REASONS {
+        return Ok(());
+    }
+    if rejection::is_context_overflow(body.bytes()) {
+        Err(UpstreamFault::ContextOverflow)
+    } else {
+        Err(UpstreamFault::RejectedRequest(*status))
     }
 }
 
@@ -129,6 +170,7 @@ fn whole(
     let now = Instant::now();
     let done = completion::rewrite(gathered.bytes(), &relay.voice, entry.expose)?;
     relay.tally.usage = done.usage;
+    relay.tally.delivered = done.delivered;
     relay.tally.first_useful = Some(now);
     relay.control.release(Framing::Whole);
     relay.control.complete(now);
@@ -145,7 +187,7 @@ fn events(relay: &mut Relay, piece: &mut Option<Bytes>, end: bool) -> Result<(),
     if result.is_ok() && end && !rewriter.done() {
         result = rewriter.finish(&mut out);
     }
-    relay.tally.events = rewriter.events();
+    relay.tally.delivered = rewriter.delivered();
     relay.tally.usage = rewriter.usage();
     if rewriter.events() != before || rewriter.done() {
         let now = Instant::now();

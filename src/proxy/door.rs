@@ -13,7 +13,7 @@ use pingora_core::apps::{
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession as HttpSession;
-use pingora_core::protocols::http::v2::server::H2Options;
+use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::services::listening::Service;
@@ -29,7 +29,10 @@ use crate::error::GatewayError;
 
 /// How long a connection waits for its next request, in seconds. Pingora's own value.
 const KEEP_ALIVE: u64 = 60;
-/// How long a connection without a request is listened to when the daemon stops.
+/// The largest HTTP/2 head that is decoded, in bytes. With 100 streams a connection it bounds memory.
+const MAX_H2_HEAD: u32 = 256 * 1024;
+/// How long a connection without a request is listened to when the daemon stops, as long as other requests
+/// keep it alive.
 const LAST_HEAD: Duration = Duration::from_secs(1);
 
 /// Pingora's proxy behind a door of ours.
@@ -146,7 +149,7 @@ impl Door {
         if reply::turn_away(session, &mut exchange, misread(error)).await.is_err() {
             exchange.stage = Stage::Arrived;
         }
-        access_log::remember(&self.gateway.log, &self.gateway.metrics, &exchange);
+        access_log::remember(&self.gateway.log, &self.gateway.metrics, &mut exchange);
         session.shutdown().await;
     }
 
@@ -156,7 +159,7 @@ impl Door {
         if reply::refuse(session, &mut exchange, GatewayError::Draining).await.is_err() {
             exchange.stage = Stage::Arrived;
         }
-        access_log::remember(&self.gateway.log, &self.gateway.metrics, &exchange);
+        access_log::remember(&self.gateway.log, &self.gateway.metrics, &mut exchange);
     }
 }
 
@@ -196,6 +199,9 @@ impl HttpServerApp for Door {
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        self.proxy.h2_options()
+        let mut options = default_h2_options();
+        // Larger heads come as far as our own check, which answers them in our words.
+        options.max_header_list_size(MAX_H2_HEAD);
+        Some(options)
     }
 }

@@ -19,7 +19,7 @@ use crate::rules::failover::Sent;
 use crate::rules::pools::Target;
 use crate::wire::request::ChatRequest;
 use crate::wire::sse::SseRewriter;
-use crate::wire::usage::Usage;
+use crate::wire::usage::{Delivered, Usage};
 use crate::wire::voice::Voice;
 
 /// One request and its answer.
@@ -71,13 +71,24 @@ pub struct Relay {
     pub attempt_began: Instant,
     pub answer: Answer,
     pub tally: Tally,
+    /// Whether this attempt's end has been counted.
+    pub counted: AttemptCount,
     /// Why the last failed attempt failed.
     pub last_fault: Option<UpstreamFault>,
     pub client: Client,
     /// What the client speaks.
     pub version: Version,
+    /// How long the body was that the client sent.
+    pub bytes_up: usize,
     _in_flight: Counted,
-    _body_bytes: Weighed,
+    body_bytes: Option<Weighed>,
+}
+
+/// Whether the outcome of an attempt is in the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptCount {
+    Open,
+    Done,
 }
 
 /// Whether a dead kept connection has been forgiven.
@@ -102,6 +113,8 @@ pub enum Answer {
     Whole(Gathered),
     /// A stream.
     Events(Box<SseRewriter>),
+    /// A refusal of the request itself, with this status.
+    Rejection { status: u16, body: Gathered },
 }
 
 /// The pieces of a JSON answer; one piece is kept as it is, more are copied together.
@@ -140,8 +153,8 @@ pub struct Tally {
     pub usage: Option<Usage>,
     /// Bytes of the answer's body that were made for the client.
     pub bytes_down: usize,
-    /// Useful events of a stream.
-    pub events: u64,
+    /// What the model said, as far as it was delivered.
+    pub delivered: Delivered,
 }
 
 impl Exchange {
@@ -224,13 +237,22 @@ impl Relay {
             attempt_began: Instant::now(),
             answer: Answer::Asked,
             tally: Tally::default(),
+            counted: AttemptCount::Open,
             last_fault: None,
             client: Client::Waiting,
             version,
             _in_flight: Counted::new(&entry.metrics.in_flight),
-            _body_bytes: Weighed::new(&metrics.body_bytes, body.len()),
+            bytes_up: body.len(),
+            body_bytes: Some(Weighed::new(&metrics.body_bytes, body.len())),
             body,
         }
+    }
+
+    /// Lets go of the request's body: the answer has been released, so there is no other attempt.
+    pub fn forget_body(&mut self) {
+        self.body = Bytes::new();
+        self.outgoing = Bytes::new();
+        self.body_bytes = None;
     }
 
     /// What the client has of the answer.

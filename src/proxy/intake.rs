@@ -83,6 +83,6 @@ async fn next(session: &mut HttpSession) -> Result<Option<Bytes>, NoBody> {
     session.read_request_body().await.map_err(|error| match error.etype() {
         ErrorType::ReadTimedout => GatewayError::TooSlow.into(),
         ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::H2Error => NoBody::Gone(error),
-        _ => GatewayError::BadHead.into(),
+        _ => GatewayError::BadFraming.into(),
     })
 }

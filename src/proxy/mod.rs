@@ -28,7 +28,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use self::access_log::AccessLog;
 use self::admit::Admitted;
-use self::exchange::{Answer, Client, Exchange, Stage};
+use self::exchange::{Answer, AttemptCount, Client, Exchange, Stage, Tally};
 use self::held::Patience;
 use self::intake::NoBody;
 use crate::config::live::Live;
@@ -68,7 +68,10 @@ impl ProxyHttp for Gateway {
         real.set_write_timeout(Some(exchange.snapshot.caps.write_timeout));
         match admit::admit(real, exchange, &self.metrics).await {
             Ok(Admitted::Page(body)) => {
-                reply::page(real, exchange, body).await?;
+                if let Err(gone) = reply::page(real, exchange, body).await {
+                    exchange.stage = Stage::Arrived;
+                    return Err(gone.into_down());
+                }
                 Ok(true)
             }
             Ok(Admitted::Relay(relay)) => {
@@ -100,6 +103,11 @@ impl ProxyHttp for Gateway {
         relay.attempts += 1;
         relay.attempt_began = now;
         relay.answer = Answer::Asked;
+        relay.tally = Tally::default();
+        relay.counted = AttemptCount::Open;
+        if relay.attempts > 1 {
+            self.metrics.retries.inc();
+        }
         let timeouts = &route.pool.timeouts;
         relay.control.begin(Patience { first: timeouts.first_byte, idle: timeouts.idle });
         let logprobs = if entry.expose.logprobs { Logprobs::Exposed } else { Logprobs::Hidden };
@@ -203,7 +211,7 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         match exchange.relay() {
             Ok((relay, entry, _)) => {
-                verdict::after_failure(&mut error, relay, entry, &self.metrics, false);
+                verdict::after_failure(&mut error, relay, entry, false);
             }
             Err(_) => error.set_retry(false),
         }
@@ -220,7 +228,7 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         match exchange.relay() {
             Ok((relay, entry, _)) => {
-                verdict::after_failure(&mut error, relay, entry, &self.metrics, reused);
+                verdict::after_failure(&mut error, relay, entry, reused);
             }
             Err(_) => error.set_retry(false),
         }
@@ -246,7 +254,7 @@ impl ProxyHttp for Gateway {
             (Stage::Arrived | Stage::Answered { .. } | Stage::Relaying(_), _) => return nothing_to_say(),
         };
         let written = match real.response_written().map(|head| head.status.is_informational()) {
-            Some(false) if over => Ok(()),
+            _ if over => Ok(()),
             Some(false) => real.write_response_body(words, true).await,
             Some(true) | None => reply::refuse(real, exchange, refusal).await,
         };

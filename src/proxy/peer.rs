@@ -25,8 +25,8 @@ pub fn peer(backend: &Backend, pool: &Pool, now: Instant, end: Instant) -> HttpP
     let connect = pool.timeouts.connect.min(left);
     peer.options.connection_timeout = Some(connect);
     peer.options.total_connection_timeout = Some(connect);
-    // No timeout for single reads and writes: while an HTTP/1.1 backend is spoken to, the held session's
-    // deadlines are looked at all the time.
+    // No timeout for single reads and writes: the held session looks at its deadlines whenever it waits for an
+    // HTTP/1.1 backend, and a write to the client, during which it does not, has a timeout of its own.
     peer.options.idle_timeout = Some(IDLE);
     if !tls {
         peer.options.alpn = corked::mark();

@@ -103,6 +103,7 @@ fn after(error: &GatewayError, session: &mut HttpSession) -> After {
     match error {
         // The framing of what follows cannot be trusted, or we are leaving.
         GatewayError::BadHead
+        | GatewayError::BadFraming
         | GatewayError::HeadTooLarge
         | GatewayError::TooSlow
         | GatewayError::Draining => After::Close,
@@ -114,7 +115,7 @@ fn after(error: &GatewayError, session: &mut HttpSession) -> After {
         | GatewayError::UnknownPath
         | GatewayError::WrongMethod { .. }
         | GatewayError::TooLarge
-        | GatewayError::Rejected { .. }
+        | GatewayError::Rejected(_)
         | GatewayError::UpstreamDown { .. }
         | GatewayError::Internal(_) => prepare_drain(session),
     }

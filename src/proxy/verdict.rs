@@ -2,34 +2,31 @@
 
 use pingora_core::{Error, ErrorSource, ErrorType};
 
-use super::exchange::{Client, Relay, SecondChance};
+use super::exchange::{Answer, AttemptCount, Client, Relay, SecondChance};
 use super::held::OVERDUE;
-use crate::error::{GatewayError, UpstreamFault};
-use crate::metrics::Metrics;
+use crate::error::{GatewayError, Rejection, UpstreamFault};
 use crate::names::Alias;
 use crate::rules::catalog::AliasEntry;
 use crate::rules::failover::{Sent, Verdict, judge};
 
 /// Judges a failed attempt and marks the error accordingly. `reused` says whether the connection had
 /// served before.
-pub fn after_failure(
-    error: &mut Error,
-    relay: &mut Relay,
-    entry: &AliasEntry,
-    metrics: &Metrics,
-    reused: bool,
-) {
+pub fn after_failure(error: &mut Error, relay: &mut Relay, entry: &AliasEntry, reused: bool) {
     error.set_retry(false);
-    if relay.control.is_over() {
-        // Only the backend's connection lingered, or the client left after the last byte.
-        return;
-    }
     if client_left(error, relay) {
         relay.client = Client::Left;
         outcome(relay, entry, "client_left");
         return;
     }
-    let fault = relay.control.fault().unwrap_or_else(|| classify(error));
+    if relay.control.is_over() {
+        // Only the backend's connection lingered.
+        return;
+    }
+    let fault = relay.control.fault().unwrap_or_else(|| match relay.answer {
+        // Refused, and the reasons broke off.
+        Answer::Rejection { status, .. } => UpstreamFault::RejectedRequest(status),
+        Answer::Asked | Answer::Whole(_) | Answer::Events(_) => classify(error),
+    });
     relay.control.blame(fault);
     relay.last_fault = Some(fault);
     outcome(relay, entry, fault.label());
@@ -38,13 +35,17 @@ pub fn after_failure(
         // health, and it had not begun to answer.
         relay.second_chance = SecondChance::Spent;
         relay.tried.pop();
+        error.set_retry(true);
+        return;
     }
+    let spent = match relay.second_chance {
+        SecondChance::Left => relay.attempts,
+        // The dead connection was nobody's attempt.
+        SecondChance::Spent => relay.attempts - 1,
+    };
     let allowed = entry.routes.iter().map(|route| route.pool.attempts).max().unwrap_or(1);
-    match judge(fault, relay.sent(), allowed.saturating_sub(relay.attempts)) {
-        Verdict::TryNext => {
-            metrics.retries.inc();
-            error.set_retry(true);
-        }
+    match judge(fault, relay.sent(), allowed.saturating_sub(spent)) {
+        Verdict::TryNext => error.set_retry(true),
         Verdict::Refuse => {}
     }
 }
@@ -52,7 +53,8 @@ pub fn after_failure(
 /// The refusal that a failed request ends with.
 pub fn refusal(fault: Option<UpstreamFault>, alias: &Alias) -> GatewayError {
     match fault {
-        Some(UpstreamFault::RejectedRequest(_)) => GatewayError::Rejected { context: false },
+        Some(UpstreamFault::RejectedRequest(_)) => GatewayError::Rejected(Rejection::Other),
+        Some(UpstreamFault::ContextOverflow) => GatewayError::Rejected(Rejection::ContextOverflow),
         fault => GatewayError::UpstreamDown {
             alias: alias.clone(),
             fault: fault.unwrap_or(UpstreamFault::NoBackend),
@@ -60,7 +62,12 @@ pub fn refusal(fault: Option<UpstreamFault>, alias: &Alias) -> GatewayError {
     }
 }
 
-fn outcome(relay: &Relay, entry: &AliasEntry, label: &'static str) {
+/// Counts how an attempt ended, once.
+pub fn outcome(relay: &mut Relay, entry: &AliasEntry, label: &'static str) {
+    if relay.counted == AttemptCount::Done {
+        return;
+    }
+    relay.counted = AttemptCount::Done;
     if let Some((_, backend)) = relay.tried.last().and_then(|target| target.of(&entry.routes)) {
         backend.metrics.failed(label);
     }
@@ -78,7 +85,7 @@ fn stale(fault: UpstreamFault, reused: bool, relay: &Relay) -> bool {
         && fault == UpstreamFault::Reset
         && relay.second_chance == SecondChance::Left
         && relay.sent() == Sent::Nothing
-        && matches!(relay.answer, super::exchange::Answer::Asked)
+        && matches!(relay.answer, Answer::Asked)
 }
 
 fn classify(error: &Error) -> UpstreamFault {

@@ -28,9 +28,10 @@ pub fn judge(fault: UpstreamFault, sent: Sent, left: usize) -> Verdict {
     }
     match fault {
         // The request itself is at fault, or its time is up: nobody else would do better.
-        UpstreamFault::RejectedRequest(_) | UpstreamFault::TotalTimeout | UpstreamFault::NoBackend => {
-            Verdict::Refuse
-        }
+        UpstreamFault::RejectedRequest(_)
+        | UpstreamFault::ContextOverflow
+        | UpstreamFault::TotalTimeout
+        | UpstreamFault::NoBackend => Verdict::Refuse,
         UpstreamFault::Connect
         | UpstreamFault::ConnectTimeout
         | UpstreamFault::Tls

@@ -9,3 +9,4 @@ pub mod headers;
 pub mod pools;
 pub mod route;
 pub mod timeouts;
+pub mod tokens;

@@ -7,9 +7,9 @@ use std::time::Duration;
 pub struct Timeouts {
     /// Connecting, TLS included.
     pub connect: Duration,
-    /// From the sent request to the first useful event, or to a whole JSON answer.
+    /// From the sent request to the first useful event, or to the head of a JSON answer.
     pub first_byte: Duration,
-    /// Silence between two useful events.
+    /// Silence between two useful events, or between two pieces of a JSON answer.
     pub idle: Duration,
     /// The whole request, all attempts together.
     pub total: Duration,

@@ -14,6 +14,7 @@ mod logprobs;
 pub mod models;
 mod pen;
 pub mod refusal;
+pub mod rejection;
 pub mod request;
 mod scan;
 pub mod splice;

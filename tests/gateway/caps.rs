@@ -1,8 +1,9 @@
-//! Every cap at its edge, one below and one above; and what a log may hold.
+//! Every cap at its edge, one below and one above (`max_body` is in `big_bodies.rs`), and what a log may hold.
 
 use crate::kit::answers::{json_answer, sse_answer};
 use crate::kit::client::{ask, ask_stream, chat_request};
 use crate::kit::config::Gateway;
+use crate::kit::h2::H2Client;
 use crate::kit::script::{chunk, head, last_chunk, whole};
 use crate::kit::upstream::Upstream;
 use crate::kit::{CANARY_PROMPT, KEY, MODEL};
@@ -72,6 +73,53 @@ fn a_clients_head_may_be_as_long_as_max_head() {
         assert_eq!(client.read().status, status, "{size}");
     }
     assert_eq!(daemon.metric("byname_cap_exceeded_total{cap=\"max_head\"}"), Some(1.0));
+}
+
+#[test]
+fn a_large_head_over_http2_is_refused_in_json_too() {
+    let upstream = Upstream::always(json_answer("ok"));
+    let daemon = Gateway::new().backend(&upstream).h2c().start();
+    let client = H2Client::connect(daemon.addr());
+    for size in [40_000, 100_000] {
+        let filler = "x".repeat(size);
+        let answer = client.request("GET", "/v1/models", &[("x-filler", &filler)], &[]);
+        assert_eq!(answer.status, 431, "{size}");
+        assert!(answer.text().contains("headers_too_large"));
+    }
+}
+
+#[test]
+fn framing_that_can_be_read_in_two_ways_is_refused() {
+    let upstream = Upstream::always(json_answer("ok"));
+    let daemon = Gateway::new().backend(&upstream).start();
+    let body = ask("general");
+    let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for (codings, status) in [
+        ("Transfer-Encoding: chunked", 200),
+        ("Transfer-Encoding: gzip, chunked", 400),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", 400),
+        ("Transfer-Encoding: ,chunked", 400),
+    ] {
+        let mut client = daemon.client();
+        let head = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {KEY}\r\n\
+             Content-Type: application/json\r\n{codings}\r\n\r\n{chunked}"
+        );
+        client.send(head.as_bytes());
+        let answer = client.read();
+        assert_eq!(answer.status, status, "{codings}");
+        assert!(status == 200 || client.is_closed(), "{codings}");
+    }
+    let mut client = daemon.client();
+    client.send(
+        format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {KEY}\r\n\
+             Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+        )
+        .as_bytes(),
+    );
+    let answer = client.read();
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (400, &"invalid_request".into()));
 }
 
 #[test]

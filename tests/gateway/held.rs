@@ -185,6 +185,15 @@ fn a_failure_after_the_first_useful_event_is_one_error_event_and_a_clean_end() {
         assert!(!events.concat().contains("[DONE]"), "{name}");
         assert!(!events.concat().contains("canary"), "{name}");
         assert_eq!(other.requests().len(), 0, "{name}: asked elsewhere after the first useful event");
+        let lines = daemon.log_lines(1);
+        let reason = lines[0]["reason"].as_str().unwrap_or_else(|| panic!("{name}: no reason in the log"));
+        daemon.wait_metric(
+            &format!(
+                "byname_upstream_attempts_total{{backend=\"{}\",outcome=\"{reason}\",pool=\"main\"}}",
+                upstream.addr()
+            ),
+            1.0,
+        );
         if name.ends_with("silence") {
             assert!(upstream.wait_closed(0, DEADLINE), "{name}: the backend was kept");
         }
@@ -466,4 +475,84 @@ fn every_cut_of_the_network_gives_the_same_answer() {
     }
     let whole = expected(json_answer("日本語"), &ask("general"));
     assert_eq!(expected(crate::kit::script::in_pieces(json_answer("日本語"), 1), &ask("general")), whole);
+}
+
+#[test]
+fn a_context_overflow_is_told_as_one_and_any_other_refusal_is_not() {
+    let refusal = |message: &str, code: &str| {
+        let body = format!(r#"{{"error":{{"message":"canary {message}","type":"canary","code":"{code}"}}}}"#);
+        whole(400, &[("Content-Type", "application/json")], &body)
+    };
+    for (message, code, told) in [
+        ("", "context_length_exceeded", true),
+        ("This model's maximum context length is 9 tokens", "400", true),
+        ("No such field", "unsupported_parameter", false),
+    ] {
+        let upstream = Upstream::always(refusal(message, code));
+        let daemon = Gateway::new().backend(&upstream).start();
+        for ask in [ask("general"), ask_stream("general")] {
+            let answer = daemon.client().chat(&ask);
+            assert_eq!((answer.status, &answer.json()["error"]["code"]), (400, &"invalid_request".into()));
+            assert_eq!(answer.text().contains("context_length_exceeded"), told, "{message} {code}");
+            assert!(!answer.everything().contains("canary"));
+        }
+        assert_eq!(upstream.requests().len(), 2, "asked again for a request that is at fault itself");
+    }
+}
+
+#[test]
+fn one_attempt_survives_a_kept_connection_that_was_closed() {
+    // The first answer keeps the connection; the second request on it is read and answered by a close.
+    let upstream = Upstream::start(|seen| match seen.index {
+        1 => vec![Step::Close],
+        _ => json_answer("ok"),
+    });
+    let daemon = Gateway::new().backend(&upstream).attempts(1).start();
+    let mut client = daemon.client();
+    for _ in 0..3 {
+        assert_eq!(client.chat(&ask("general")).status, 200);
+    }
+    assert_eq!(daemon.metric("byname_retries_total"), Some(1.0));
+    let lines = daemon.log_lines(3);
+    assert_eq!(
+        (&lines[1]["attempts"], &lines[1]["backend"]),
+        (&2.into(), &upstream.addr().to_string().into())
+    );
+}
+
+#[test]
+fn a_backend_alone_is_not_said_to_be_tried_again() {
+    let upstream = Upstream::always(error_answer(500));
+    let daemon = Gateway::new().backend(&upstream).start();
+    assert_eq!(daemon.client().chat(&ask("general")).status, 502);
+    assert_eq!(daemon.metric("byname_retries_total"), Some(0.0));
+}
+
+#[test]
+fn a_client_that_is_slower_than_the_idle_time_still_gets_every_byte() {
+    let piece = "x".repeat(8 * 1024);
+    let pieces: Vec<&str> = std::iter::repeat_n(piece.as_str(), 1500).collect();
+    for _ in 0..3 {
+        let upstream = Upstream::always(sse_answer(&pieces));
+        let daemon = Gateway::new().backend(&upstream).idle("200ms").start();
+        let mut client = daemon.client();
+        client.send(&chat_request(KEY, &ask_stream("general")));
+        let head = client.read_head();
+        // Longer than `idle`, with more to read than the system's buffers take.
+        std::thread::sleep(Duration::from_millis(600));
+        let answer = client.rest(head).expect("an answer");
+        assert!(answer.text().ends_with("data: [DONE]\n\n"), "cut after {} bytes", answer.body.len());
+    }
+}
+
+#[test]
+fn a_stream_without_usage_is_estimated_and_told_so() {
+    let events: Vec<String> =
+        sse_events(&["月次レポート"]).into_iter().filter(|event| !event.contains("\"usage\":{")).collect();
+    let upstream = Upstream::always(sse(&events));
+    let daemon = Gateway::new().backend(&upstream).start();
+    assert_eq!(daemon.client().chat(&ask_stream("general")).status, 200);
+    let line = &daemon.log_lines(1)[0];
+    assert_eq!((&line["completion_tokens"], &line["token_source"]), (&6.into(), &"estimated".into()));
+    assert!(line.get("prompt_tokens").is_none());
 }

@@ -56,8 +56,8 @@ struct Timer {
 
 /// How far the client's answer has come.
 enum Answer {
-    /// Nothing has been written. The head comes first and once.
-    Kept { head: Option<Box<ResponseHeader>>, body: BytesMut },
+    /// Nothing has been written. Of the body nothing is kept here: filters hand it over when they release it.
+    Kept { head: Option<Box<ResponseHeader>> },
     /// Head and part of the body are written.
     Flowing,
     /// The end is written.
@@ -113,7 +113,7 @@ pub fn carry(real: Box<HttpSession>, way_back: WayBack) -> HttpSession {
 /// Puts a held session into the place of a real one whose request body has been read.
 pub fn hold(session: &mut Box<HttpSession>, head: RequestHeader, control: Arc<Control>, last_words: Bytes) {
     let real = std::mem::replace(session, Box::new(nothing()));
-    let answer = Answer::Kept { head: None, body: BytesMut::new() };
+    let answer = Answer::Kept { head: None };
     let hold = Hold { head, control, last_words, answer, timer: None };
     **session = HttpSession::Custom(Box::new(Held { real, hold: Some(Box::new(hold)), way_back: None }));
 }
@@ -159,9 +159,8 @@ fn nothing() -> HttpSession {
 impl Hold {
     /// A new attempt: forget what the last one left, and give the next one its full time.
     fn restart(&mut self) {
-        if let Answer::Kept { head, body } = &mut self.answer {
+        if let Answer::Kept { head } = &mut self.answer {
             *head = None;
-            body.clear();
         }
         self.control.connected(Instant::now());
     }
@@ -202,7 +201,7 @@ impl Hold {
                 // 1xx are between a backend and us.
                 HttpTask::Header(head, _) if head.status.is_informational() => {}
                 HttpTask::Header(new, _) => {
-                    if let Answer::Kept { head, .. } = &mut self.answer {
+                    if let Answer::Kept { head } = &mut self.answer {
                         *head = Some(new);
                     }
                 }
@@ -232,28 +231,19 @@ impl Hold {
         broken: Option<Box<Error>>,
         ended: bool,
     ) -> Result<()> {
-        let Answer::Kept { head, body } = &mut self.answer else { return Ok(()) };
+        let Answer::Kept { head } = &mut self.answer else { return Ok(()) };
         let Some(framing) = self.control.released() else {
             return match broken {
                 Some(error) => Err(error),
                 None if ended => Error::e_explain(USELESS, "nothing was released"),
-                None => {
-                    if let Some(news) = news {
-                        body.extend_from_slice(&news);
-                    }
-                    Ok(())
-                }
+                None if news.is_some() => Error::e_explain(USELESS, "a body came before its release"),
+                None => Ok(()),
             };
         };
         let Some(mut head) = head.take() else {
             return Error::e_explain(USELESS, "released without a head");
         };
-        let whole = if body.is_empty() {
-            news.unwrap_or_default()
-        } else {
-            body.extend_from_slice(&news.unwrap_or_default());
-            std::mem::take(body).freeze()
-        };
+        let whole = news.unwrap_or_default();
         match framing {
             Framing::Whole => {
                 head.set_content_length(whole.len())?;
@@ -286,7 +276,10 @@ impl Hold {
         } else {
             return match news {
                 Some(news) if !news.is_empty() => {
-                    real.write_response_body(news, false).await.map_err(Error::into_down)
+                    real.write_response_body(news, false).await.map_err(Error::into_down)?;
+                    // While the client was slow nobody looked at the backend: its silence counts from now.
+                    self.control.connected(Instant::now());
+                    Ok(())
                 }
                 Some(_) | None => Ok(()),
             };
