@@ -6,7 +6,8 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, header};
 use pingora_http::ResponseHeader;
 
-use super::exchange::{Answer, Gathered, Relay};
+use super::exchange::{Answer, Relay};
+use super::gathered::Gathered;
 use super::held::Framing;
 use crate::config::plan::Caps;
 use crate::error::UpstreamFault;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderValue, Version};
 use prometheus::IntGauge;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
+use super::gathered::Gathered;
 use super::held::{Control, WayBack};
 use crate::config::snapshot::Snapshot;
 use crate::error::{GatewayError, UpstreamFault};
@@ -115,35 +116,6 @@ pub enum Answer {
     Events(Box<SseRewriter>),
     /// A refusal of the request itself, with this status.
     Rejection { status: u16, body: Gathered },
-}
-
-/// The pieces of a JSON answer; one piece is kept as it is, more are copied together.
-#[derive(Default)]
-pub struct Gathered {
-    first: Bytes,
-    all: BytesMut,
-}
-
-impl Gathered {
-    pub fn len(&self) -> usize {
-        self.first.len() + self.all.len()
-    }
-
-    pub fn push(&mut self, piece: Bytes) {
-        if self.len() == 0 {
-            self.first = piece;
-        } else {
-            if self.all.is_empty() {
-                self.all.reserve(self.first.len() + piece.len());
-                self.all.extend_from_slice(&std::mem::take(&mut self.first));
-            }
-            self.all.extend_from_slice(&piece);
-        }
-    }
-
-    pub fn bytes(&self) -> &[u8] {
-        if self.all.is_empty() { &self.first } else { &self.all }
-    }
 }
 
 /// What the log and the counters want to know of an answer.

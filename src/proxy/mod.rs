@@ -9,6 +9,7 @@ mod answer;
 mod corked;
 pub mod door;
 mod exchange;
+mod gathered;
 mod held;
 mod intake;
 mod peer;

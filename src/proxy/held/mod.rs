@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::{Error, ErrorType, Result};
@@ -29,6 +29,7 @@ use pingora_timeout::fast_timeout::fast_sleep;
 
 pub use control::{Control, Framing, Patience};
 
+use super::gathered::Gathered;
 use crate::error::UpstreamFault;
 
 /// The type of the error with which a deadline ends an attempt. Pingora relabels its source to
@@ -194,7 +195,7 @@ impl Hold {
     async fn take(&mut self, real: &mut HttpSession, tasks: Vec<HttpTask>) -> Result<bool> {
         let mut ended = false;
         let mut broken = None;
-        let mut news: Option<Bytes> = None;
+        let mut news = Gathered::default();
         for task in tasks {
             ended |= task.is_end();
             match task {
@@ -206,7 +207,7 @@ impl Hold {
                     }
                 }
                 HttpTask::Body(data, _) | HttpTask::UpgradedBody(data, _) => {
-                    news = join(news, data.filter(|d| !d.is_empty()));
+                    news.push(data.unwrap_or_default());
                 }
                 HttpTask::Trailer(_) | HttpTask::Done => {}
                 HttpTask::Failed(error) => broken = Some(error),
@@ -215,6 +216,7 @@ impl Hold {
         if self.control.is_over() {
             broken = None;
         }
+        let news = Some(news.into_bytes()).filter(|news| !news.is_empty());
         match self.answer {
             Answer::Kept { .. } => self.open(real, news, broken, ended).await?,
             Answer::Flowing => self.flow(real, news, broken.is_some(), ended).await?,
@@ -272,7 +274,10 @@ impl Hold {
             news
         } else if broken || ended {
             self.control.blame(UpstreamFault::Truncated);
-            join(news, Some(self.last_words.clone()))
+            let mut last = Gathered::default();
+            last.push(news.unwrap_or_default());
+            last.push(self.last_words.clone());
+            Some(last.into_bytes())
         } else {
             return match news {
                 Some(news) if !news.is_empty() => {
@@ -290,18 +295,5 @@ impl Hold {
             Some(_) | None => real.finish_body().await,
         };
         written.map_err(Error::into_down)
-    }
-}
-
-/// One piece of both, copying only when there are two.
-fn join(first: Option<Bytes>, second: Option<Bytes>) -> Option<Bytes> {
-    match (first, second) {
-        (Some(first), Some(second)) => {
-            let mut both = BytesMut::with_capacity(first.len() + second.len());
-            both.extend_from_slice(&first);
-            both.extend_from_slice(&second);
-            Some(both.freeze())
-        }
-        (first, second) => first.or(second),
     }
 }
