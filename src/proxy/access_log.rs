@@ -206,8 +206,8 @@ pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &mut Exchange) {
 fn count_attempt(exchange: &mut Exchange) {
     let Ok((relay, entry, _)) = exchange.relay() else { return };
     match relay.control.fault() {
-        Some(fault) => verdict::outcome(relay, entry, fault.label()),
-        None if relay.control.is_over() => verdict::outcome(relay, entry, "ok"),
+        Some(fault) => verdict::failure(relay, entry, fault.label()),
+        None if relay.control.is_over() => verdict::success(relay, entry),
         None => {}
     }
 }

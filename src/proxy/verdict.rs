@@ -8,6 +8,7 @@ use crate::error::{GatewayError, Rejection, UpstreamFault};
 use crate::names::Alias;
 use crate::rules::catalog::AliasEntry;
 use crate::rules::failover::{Sent, Verdict, judge};
+use crate::rules::pools::Backend;
 
 /// Judges a failed attempt and marks the error accordingly. `reused` says whether the connection had
 /// served before.
@@ -15,7 +16,7 @@ pub fn after_failure(error: &mut Error, relay: &mut Relay, entry: &AliasEntry, r
     error.set_retry(false);
     if client_left(error, relay) {
         relay.client = Client::Left;
-        outcome(relay, entry, "client_left");
+        failure(relay, entry, "client_left");
         return;
     }
     if relay.control.is_over() {
@@ -29,7 +30,7 @@ pub fn after_failure(error: &mut Error, relay: &mut Relay, entry: &AliasEntry, r
     });
     relay.control.blame(fault);
     relay.last_fault = Some(fault);
-    outcome(relay, entry, fault.label());
+    failure(relay, entry, fault.label());
     if stale(fault, reused, relay) {
         // A server may close a kept connection at any time (RFC 9112, 9.5); that says nothing of its
         // health, and it had not begun to answer.
@@ -62,14 +63,29 @@ pub fn refusal(fault: Option<UpstreamFault>, alias: &Alias) -> GatewayError {
     }
 }
 
-/// Counts how an attempt ended, once.
-pub fn outcome(relay: &mut Relay, entry: &AliasEntry, label: &'static str) {
-    if relay.counted == AttemptCount::Done {
-        return;
-    }
-    relay.counted = AttemptCount::Done;
-    if let Some((_, backend)) = relay.tried.last().and_then(|target| target.of(&entry.routes)) {
+/// Counts an attempt that failed, unless its end has been counted.
+pub fn failure(relay: &mut Relay, entry: &AliasEntry, label: &'static str) {
+    if let Some(backend) = uncounted(relay, entry) {
         backend.metrics.failed(label);
+    }
+}
+
+/// Counts an attempt that led to a complete answer, unless its end has been counted.
+pub fn success(relay: &mut Relay, entry: &AliasEntry) {
+    if let Some(backend) = uncounted(relay, entry) {
+        backend.metrics.succeeded();
+    }
+}
+
+/// The backend of an attempt whose end has not been counted, and now is.
+fn uncounted<'e>(relay: &mut Relay, entry: &'e AliasEntry) -> Option<&'e Backend> {
+    match relay.counted {
+        AttemptCount::Done => None,
+        AttemptCount::Open => {
+            relay.counted = AttemptCount::Done;
+            let (_, backend) = relay.tried.last()?.of(&entry.routes)?;
+            Some(backend)
+        }
     }
 }
 
