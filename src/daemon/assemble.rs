@@ -6,15 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
+
 use crate::config::plan::{BackendPlan, ModelPlan, Plan, PoolPlan, Scheme, SecretRef, TenantPlan};
 use crate::config::snapshot::{Snapshot, Tenant};
+use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::Metrics;
-use crate::names::{PoolName, Secret};
+use crate::names::{Alias, PoolName, Secret};
 use crate::rules::auth::{KeyRing, Principal};
 use crate::rules::catalog::{AliasEntry, Catalog, Route};
 use crate::rules::headers::UpwardHead;
 use crate::rules::pools::{Backend, Pool};
 use crate::wire::models::{self, ModelCard};
+use crate::wire::refusal;
 use crate::wire::splice::{Forward, JsonText};
 
 /// The largest secret that is read, in bytes.
@@ -143,9 +147,15 @@ fn catalog(tenant: &TenantPlan, plan: &Plan, pools: &[(PoolName, Arc<Pool>)], me
             .collect(),
         expose: model.expose,
         card: models::one(card(model)),
+        last_words: last_words(&model.alias),
         metrics: metrics.alias(tenant.id.as_str(), model.alias.as_str()),
     });
     Catalog::new(entries.collect(), models::list(tenant.models.iter().map(card)))
+}
+
+fn last_words(alias: &Alias) -> Bytes {
+    let broken = GatewayError::UpstreamDown { alias: alias.clone(), fault: UpstreamFault::Truncated };
+    refusal::event(&broken.public())
 }
 
 fn card<'a>(model: &'a ModelPlan, created_owned: Option<(u64, &'a str)>) -> ModelCard<'a> {

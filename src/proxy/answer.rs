@@ -77,7 +77,7 @@ pub fn downward(relay: &Relay) -> Downward {
 ///
 /// # Errors
 /// Why the answer is of no use, while nothing of it has been released. A released stream that breaks
-/// is ended here instead, with `last_words`.
+/// is ended here instead, with the last words.
 pub fn feed(
     relay: &mut Relay,
     entry: &AliasEntry,
@@ -85,7 +85,6 @@ pub fn feed(
     metrics: &Metrics,
     piece: &mut Option<Bytes>,
     end: bool,
-    last_words: impl FnOnce() -> Bytes,
 ) -> Result<(), UpstreamFault> {
     if relay.control.is_over() {
         // After the end of an answer nothing counts any more.
@@ -101,7 +100,7 @@ pub fn feed(
     if relay.sent() == Sent::Some {
         relay.forget_body();
     }
-    let result = result.or_else(|fault| refuse_or_cut(relay, metrics, piece, fault, last_words));
+    let result = result.or_else(|fault| refuse_or_cut(relay, entry, metrics, piece, fault));
     if let Some(down) = piece {
         relay.tally.bytes_down += down.len();
     }
@@ -111,10 +110,10 @@ pub fn feed(
 /// What a fault in a body comes to: an error while nothing has been released, an end with the last words after.
 fn refuse_or_cut(
     relay: &mut Relay,
+    entry: &AliasEntry,
     metrics: &Metrics,
     piece: &mut Option<Bytes>,
     fault: UpstreamFault,
-    last_words: impl FnOnce() -> Bytes,
 ) -> Result<(), UpstreamFault> {
     match fault {
         UpstreamFault::EventTooLarge => metrics.caps.max_event.inc(),
@@ -126,7 +125,7 @@ fn refuse_or_cut(
         Sent::Nothing => Err(fault),
         Sent::Some => {
             let mut last = BytesMut::from(piece.take().unwrap_or_default());
-            last.extend_from_slice(&last_words());
+            last.extend_from_slice(&entry.last_words);
             *piece = Some(last.freeze());
             relay.control.cut();
             Ok(())

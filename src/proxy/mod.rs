@@ -37,7 +37,6 @@ use crate::config::snapshot::Snapshot;
 use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::Metrics;
 use crate::rules::pools;
-use crate::wire::refusal;
 use crate::wire::splice::{Edits, Logprobs, splice};
 
 /// The type of the error that a refusal of ours travels through Pingora as.
@@ -76,8 +75,9 @@ impl ProxyHttp for Gateway {
                 Ok(true)
             }
             Ok(Admitted::Relay(relay)) => {
-                let last_words = last_words(exchange);
-                held::hold(real, peer::blank_head()?, relay.control.clone(), last_words);
+                let last_words = exchange.entry.as_ref().map(|entry| entry.last_words.clone());
+                let control = relay.control.clone();
+                held::hold(real, peer::blank_head()?, control, last_words.unwrap_or_default());
                 exchange.stage = Stage::Relaying(relay);
                 Ok(false)
             }
@@ -197,8 +197,7 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
         let (relay, entry, snapshot) = exchange.relay().map_err(refused)?;
-        let words = || refusal::event(&verdict::refusal(None, &entry.alias).public());
-        answer::feed(relay, entry, &snapshot.caps, &self.metrics, body, end, words).map_err(useless)?;
+        answer::feed(relay, entry, &snapshot.caps, &self.metrics, body, end).map_err(useless)?;
         Ok(None)
     }
 
@@ -245,11 +244,11 @@ impl ProxyHttp for Gateway {
     ) -> FailToProxy {
         let real = &mut session.downstream_session;
         held::give_back(real);
-        let words = last_words(exchange);
-        let (refusal, over) = match (&exchange.stage, &exchange.entry) {
+        let (refusal, words, over) = match (&exchange.stage, &exchange.entry) {
             (Stage::Relaying(relay), _) if relay.client == Client::Left => return nothing_to_say(),
             (Stage::Relaying(relay), Some(entry)) => {
-                (verdict::refusal(relay.control.fault(), &entry.alias), relay.control.is_over())
+                let refusal = verdict::refusal(relay.control.fault(), &entry.alias);
+                (refusal, entry.last_words.clone(), relay.control.is_over())
             }
             // The client left while it sent its request, or we could not write to it.
             (Stage::Arrived | Stage::Answered { .. } | Stage::Relaying(_), _) => return nothing_to_say(),
@@ -293,14 +292,6 @@ impl ProxyHttp for Gateway {
         _context: pingora_proxy::ProxyWarnLogContext,
     ) -> bool {
         true
-    }
-}
-
-/// The event that ends a stream that broke after it had begun.
-fn last_words(exchange: &Exchange) -> Bytes {
-    match &exchange.entry {
-        Some(entry) => refusal::event(&verdict::refusal(None, &entry.alias).public()),
-        None => Bytes::new(),
     }
 }
 

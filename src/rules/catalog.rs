@@ -22,6 +22,8 @@ pub struct AliasEntry {
     pub expose: Expose,
     /// The body of `GET /v1/models/{id}`.
     pub card: Bytes,
+    /// The event that ends a stream that broke after it had begun.
+    pub last_words: Bytes,
     pub metrics: AliasMetrics,
 }
 
