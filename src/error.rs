@@ -3,8 +3,13 @@
 //! [`GatewayError::public`] is the only place where a refusal gets a status, a code and words.
 //! What a client may not know has no room in [`Public`]; it stays in the error, for the log.
 
+mod upstream;
+
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
+
+pub use upstream::{Reason, Said, UpstreamFault};
 
 use crate::names::Alias;
 
@@ -35,6 +40,10 @@ pub enum GatewayError {
     BadFraming,
     /// The backing model refused the request itself.
     Rejected(Rejection),
+    /// A content policy of the backing model forbids the request.
+    Blocked,
+    /// All backing models are busy; one of them will take requests again after this time.
+    Busy { alias: Alias, wait: Duration },
     /// No backing model gave a usable answer.
     UpstreamDown { alias: Alias, fault: UpstreamFault },
     /// We are about to stop.
@@ -94,82 +103,6 @@ impl fmt::Display for BadRequest {
     }
 }
 
-/// What a backend did wrong. For logs, metrics and the choice of another backend; never for a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum UpstreamFault {
-    /// No backend is left to ask.
-    NoBackend,
-    /// Connection refused or reset while connecting.
-    Connect,
-    /// The connection was not made in time.
-    ConnectTimeout,
-    /// The TLS handshake failed.
-    Tls,
-    /// No useful byte of the answer in time.
-    FirstByteTimeout,
-    /// Silence between two events of a stream.
-    IdleTimeout,
-    /// The request as a whole took too long.
-    TotalTimeout,
-    /// The connection broke while we sent or waited.
-    Reset,
-    /// The answer is not HTTP, or has a status that no answer may have.
-    BadResponse,
-    /// The answer has a status that says the backend, our key or our configuration is at fault.
-    Status(u16),
-    /// The backend says that the request itself is wrong.
-    RejectedRequest(u16),
-    /// The backend says that the conversation is too long for it.
-    ContextOverflow,
-    /// Neither `application/json` nor `text/event-stream` where it was due.
-    BadContentType,
-    /// Compressed, although we asked for it not to be.
-    BadEncoding,
-    /// Not JSON, or not UTF-8.
-    BadJson,
-    /// JSON, but not a completion.
-    BadShape,
-    /// A success status around an error object.
-    ErrorInAnswer,
-    /// One event is larger than `max_event`.
-    EventTooLarge,
-    /// The whole answer is larger than `max_response`.
-    TooLarge,
-    /// The answer ended before it was complete.
-    Truncated,
-}
-
-impl UpstreamFault {
-    /// A label for metrics and logs, from a closed set.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::NoBackend => "no_backend",
-            Self::Connect => "connect",
-            Self::ConnectTimeout => "connect_timeout",
-            Self::Tls => "tls",
-            Self::FirstByteTimeout => "first_byte_timeout",
-            Self::IdleTimeout => "idle_timeout",
-            Self::TotalTimeout => "total_timeout",
-            Self::Reset => "reset",
-            Self::BadResponse => "bad_response",
-            Self::Status(429) => "status_429",
-            Self::Status(400..=499) => "status_4xx",
-            Self::Status(500..=599) => "status_5xx",
-            Self::Status(_) => "status_other",
-            Self::RejectedRequest(_) => "rejected",
-            Self::ContextOverflow => "context_overflow",
-            Self::BadContentType => "bad_content_type",
-            Self::BadEncoding => "bad_encoding",
-            Self::BadJson => "bad_json",
-            Self::BadShape => "bad_shape",
-            Self::ErrorInAnswer => "error_in_answer",
-            Self::EventTooLarge => "event_too_large",
-            Self::TooLarge => "too_large",
-            Self::Truncated => "truncated",
-        }
-    }
-}
-
 /// Whose fault a refusal is, as a metric label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
@@ -203,8 +136,12 @@ pub struct Public {
     /// `error.code`.
     pub code: &'static str,
     /// Headers that belong to this refusal alone.
-    pub header: Option<(&'static str, &'static str)>,
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
 }
+
+/// The least and the most that a client is told to wait.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 const CALLER: &str = "invalid_request_error";
 
@@ -260,6 +197,15 @@ impl GatewayError {
             Self::HeadTooLarge => {
                 (431, CALLER, "headers_too_large", "The request headers are too large.".into())
             }
+            Self::Blocked => {
+                (403, CALLER, "content_blocked", "Your request was blocked by a content policy.".into())
+            }
+            Self::Busy { alias, .. } => (
+                429,
+                "rate_limited",
+                "rate_limited",
+                format!("The requested model alias '{alias}' is temporarily unavailable.").into(),
+            ),
             Self::UpstreamDown { alias, .. } => (
                 502,
                 "upstream_unavailable",
@@ -274,10 +220,17 @@ impl GatewayError {
             ),
             Self::Internal(_) => (500, "server_error", "internal_error", "Internal error.".into()),
         };
-        let header = match self {
-            Self::NoKey => Some(("www-authenticate", "Bearer")),
-            Self::WrongMethod { allow } => Some(("allow", *allow)),
-            Self::Draining => Some(("retry-after", "1")),
+        let headers = match self {
+            Self::NoKey => vec![("www-authenticate", "Bearer".into())],
+            Self::WrongMethod { allow } => vec![("allow", (*allow).into())],
+            Self::Draining => vec![("retry-after", "1".into())],
+            Self::Busy { wait, .. } => {
+                let wait = (*wait).clamp(SHORTEST_WAIT, LONGEST_WAIT);
+                vec![
+                    ("retry-after", wait.as_secs_f64().ceil().to_string().into()),
+                    ("retry-after-ms", wait.as_millis().to_string().into()),
+                ]
+            }
             Self::BadRequest(_)
             | Self::BadFraming
             | Self::Rejected(_)
@@ -288,10 +241,11 @@ impl GatewayError {
             | Self::TooSlow
             | Self::TooLarge
             | Self::HeadTooLarge
+            | Self::Blocked
             | Self::UpstreamDown { .. }
-            | Self::Internal(_) => None,
+            | Self::Internal(_) => Vec::new(),
         };
-        Public { status, kind, message, code, header }
+        Public { status, kind, message, code, headers }
     }
 
     /// Whose fault it is.
@@ -309,7 +263,8 @@ impl GatewayError {
             | Self::TooSlow
             | Self::TooLarge
             | Self::HeadTooLarge => Fault::Caller,
-            Self::UpstreamDown { .. } => Fault::Upstream,
+            Self::Blocked => Fault::Policy,
+            Self::Busy { .. } | Self::UpstreamDown { .. } => Fault::Upstream,
             Self::Draining | Self::Internal(_) => Fault::Gateway,
         }
     }
@@ -318,6 +273,8 @@ impl GatewayError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::UpstreamDown { fault, .. } => fault.label(),
+            Self::Busy { .. } => "upstream_busy",
+            Self::Blocked => "blocked_upstream",
             Self::Internal(what) => what,
             Self::BadHead => "malformed_head",
             Self::BadFraming => "malformed_body",
@@ -354,7 +311,7 @@ mod tests {
         let alias = Alias::new("general");
         let shapes = [
             UpstreamFault::Tls,
-            UpstreamFault::Status(401),
+            UpstreamFault::Status { status: 401, reason: Reason::Other },
             UpstreamFault::Truncated,
             UpstreamFault::BadJson,
         ]

@@ -30,10 +30,20 @@ pub struct Metrics {
     refusals: IntCounterVec,
     attempts: IntCounterVec,
     upstream_latency: HistogramVec,
+    upstream_up: IntGaugeVec,
+    upstream_breaker: IntGaugeVec,
+    upstream_in_flight: IntGaugeVec,
+    credential_refused: IntCounterVec,
+    health_checks: IntCounterVec,
+    lookups: IntCounterVec,
     /// Requests of all tenants that are being served now.
     pub serving: IntGauge,
     /// Attempts after the first of a request.
     pub retries: IntCounter,
+    /// Retries that did not happen because an alias's budget was used up.
+    pub retries_denied: IntCounter,
+    /// Kept connections that turned out to be dead, so that a request was sent once more.
+    pub stale_connections: IntCounter,
     /// Clients that left before their answer was complete.
     pub disconnects: IntCounter,
     /// Access-log lines that were dropped because their reader was too slow.
@@ -108,6 +118,11 @@ impl Metrics {
             &["tenant", "model"],
         )?;
         registry.register(Box::new(in_flight.clone()))?;
+        let gauges = |name: &str, help: &str| -> prometheus::Result<IntGaugeVec> {
+            let metric = IntGaugeVec::new(Opts::new(name, help), &["pool", "backend"])?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        };
         let cap_hits =
             counters("cap_exceeded_total", "How often a configured cap refused something.", &["cap"])?;
         let build = Gauge::with_opts(
@@ -147,8 +162,37 @@ impl Metrics {
                 &["pool", "backend"],
                 FIRST_TOKEN,
             )?,
+            upstream_up: gauges("upstream_up", "Whether a backend can be asked now: 1, or 0.")?,
+            upstream_breaker: gauges(
+                "upstream_breaker",
+                "A backend's breaker: 0 closed, 1 half open, 2 open. The best of its addresses.",
+            )?,
+            upstream_in_flight: gauges("upstream_in_flight", "Requests that are with a backend now.")?,
+            credential_refused: counters(
+                "upstream_credential_refused_total",
+                "How often a backend refused our credential.",
+                &["pool", "backend"],
+            )?,
+            health_checks: counters(
+                "upstream_checks_total",
+                "Active health checks.",
+                &["pool", "backend", "outcome"],
+            )?,
+            lookups: counters(
+                "upstream_lookups_total",
+                "Lookups of a backend's name.",
+                &["pool", "backend", "outcome"],
+            )?,
             serving: gauge("serving", "Requests of all tenants being served now.")?,
             retries: counter("retries_total", "Attempts after the first of a request.")?,
+            retries_denied: counter(
+                "retry_budget_exhausted_total",
+                "Retries that did not happen because their alias's budget was used up.",
+            )?,
+            stale_connections: counter(
+                "stale_connections_total",
+                "Requests sent once more because a kept connection was dead.",
+            )?,
             disconnects: counter(
                 "client_disconnects_total",
                 "Clients that left before their answer was complete.",
@@ -213,6 +257,12 @@ impl Metrics {
             ok: self.attempts.with_label_values(&[pool, backend, "ok"]),
             attempts: self.attempts.clone(),
             latency: self.upstream_latency.with_label_values(&[pool, backend]),
+            up: self.upstream_up.with_label_values(&[pool, backend]),
+            breaker: self.upstream_breaker.with_label_values(&[pool, backend]),
+            in_flight: self.upstream_in_flight.with_label_values(&[pool, backend]),
+            credential_refused: self.credential_refused.with_label_values(&[pool, backend]),
+            checks: self.health_checks.clone(),
+            lookups: self.lookups.clone(),
         }
     }
 }
@@ -277,6 +327,12 @@ pub struct BackendMetrics {
     ok: IntCounter,
     attempts: IntCounterVec,
     pub latency: Histogram,
+    pub up: IntGauge,
+    pub breaker: IntGauge,
+    pub in_flight: IntGauge,
+    pub credential_refused: IntCounter,
+    checks: IntCounterVec,
+    lookups: IntCounterVec,
 }
 
 impl BackendMetrics {
@@ -288,6 +344,16 @@ impl BackendMetrics {
     /// An attempt that failed; `outcome` comes from a closed set.
     pub fn failed(&self, outcome: &'static str) {
         self.attempts.with_label_values(&[&self.pool, &self.backend, outcome]).inc();
+    }
+
+    /// An active health check; `outcome` comes from a closed set.
+    pub fn checked(&self, outcome: &'static str) {
+        self.checks.with_label_values(&[&self.pool, &self.backend, outcome]).inc();
+    }
+
+    /// A lookup of its name; `outcome` comes from a closed set.
+    pub fn looked_up(&self, outcome: &'static str) {
+        self.lookups.with_label_values(&[&self.pool, &self.backend, outcome]).inc();
     }
 }
 

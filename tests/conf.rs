@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use byname::config::plan::Plan;
+use byname::config::plan::{Balance, Dialect, HealthPlan, Plan, TlsPlan};
 use byname::config::{Complaints, Source, includes, read};
 use proptest::prelude::*;
 
@@ -65,7 +65,7 @@ fn every_good_file_loads() {
 #[test]
 fn every_bad_file_complains_in_its_words() {
     let files = files(&root().join("tests/data/conf/bad"));
-    assert!(files.len() >= 45, "only {} files", files.len());
+    assert!(files.len() >= 70, "only {} files", files.len());
     let mut wrong = Vec::new();
     for path in files {
         let complaints = match load(&path) {
@@ -97,9 +97,16 @@ fn the_full_file_shows_the_defaults() {
     let (one, other) = (&full.boot, &minimal.boot);
     assert_eq!((&one.listen, one.threads, one.drain), (&other.listen, other.threads, other.drain));
     assert_eq!((full.caps, full.openai_models), (minimal.caps, minimal.openai_models));
+    assert_eq!(one.resolvers, other.resolvers);
     for (one, other) in full.pools.iter().zip(&minimal.pools) {
-        assert_eq!((one.timeouts, one.attempts), (other.timeouts, other.attempts));
-        assert_eq!(one.forward_fields, other.forward_fields);
+        let mut one = one.clone();
+        // Without these two there would be none at all.
+        one.backends[0].key = None;
+        let health = one.health.take().unwrap();
+        assert_eq!(&one, other);
+        let forms = load(&root().join("tests/data/conf/good/every-form.yaml")).unwrap();
+        let empty = forms.pools.iter().find(|pool| pool.name.as_str() == "42").unwrap();
+        assert_eq!(Some(HealthPlan { path: None, ..health }), empty.health);
     }
     for (one, other) in full.tenants.iter().zip(&minimal.tenants) {
         assert_eq!(one.models, other.models);
@@ -122,7 +129,38 @@ fn the_minimal_file_means_what_the_manual_says() {
     let pool = plan.pools.first().unwrap();
     let timeouts = [pool.timeouts.connect, pool.timeouts.first_byte, pool.timeouts.idle, pool.timeouts.total];
     assert_eq!(timeouts.map(|timeout| timeout.as_secs()), [2, 60, 60, 600]);
-    assert_eq!(pool.attempts, 3);
+    assert_eq!((pool.retry.attempts, pool.retry.resend, pool.retry.budget), (3, 1, 20));
+    assert!(pool.retry.on_timeout && !pool.local_addresses && pool.health.is_none());
+    assert_eq!((&pool.dialect, pool.balance), (&Dialect::OpenAi, Balance::LeastInflight));
+    assert_eq!((pool.breaker.failures, pool.breaker.error_rate), (5, 50));
+    let times = [pool.breaker.open, pool.breaker.max_open, pool.breaker.slow_start, pool.resolve];
+    assert_eq!(times.map(|time| time.as_secs()), [1, 8, 10, 30]);
+    let backend = pool.backends.first().unwrap();
+    assert_eq!((backend.weight, backend.h2, &backend.tls), (1, false, &TlsPlan::default()));
+}
+
+#[test]
+fn the_full_file_has_every_field() {
+    let twin = root().join("tests/data/conf/bad/unknown-fields-everywhere.complaints");
+    let complaints = fs::read_to_string(twin).unwrap();
+    let full = fs::read_to_string(root().join("conf/full.yaml")).unwrap();
+    let lists = complaints.lines().filter_map(|line| line.split_once("known here: "));
+    let fields: Vec<&str> = lists.flat_map(|(_, fields)| fields.split(", ")).collect();
+    assert!(fields.len() >= 60, "only {} fields", fields.len());
+    for field in fields {
+        let written =
+            [format!(" {field}: "), format!("\n{field}: "), format!("{field}:\n"), format!("{field}:  ")];
+        assert!(written.iter().any(|written| full.contains(written)), "{field} is missing");
+    }
+}
+
+#[test]
+fn what_a_backend_says_itself_wins() {
+    let plan = load(&root().join("conf/full.yaml")).unwrap();
+    let cloud = plan.pools.iter().find(|pool| pool.name.as_str() == "cloud").unwrap();
+    assert_eq!(cloud.dialect, Dialect::Azure { api_version: "2024-10-21".to_owned() });
+    let tls = &cloud.backends.first().unwrap().tls;
+    assert_eq!(tls, &TlsPlan { ca: Some("/etc/byname/other.crt".into()), ..TlsPlan::default() });
 }
 
 #[test]

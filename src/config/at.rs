@@ -78,12 +78,17 @@ pub(super) struct Named<'a> {
     pub(super) value: At<'a>,
 }
 
-/// Whether a complaint names a field that nobody knows.
+/// What is said of a field that nobody knows.
 #[derive(Clone, Copy)]
 enum Strangers {
     Named,
+    /// Its name may be a secret.
     Unnamed,
+    Explained(Explain),
 }
+
+/// What is wrong with a field that is missing on purpose, and how to mend it.
+pub(super) type Explain = fn(&str) -> Option<(&'static str, &'static str)>;
 
 static NOTHING_WRITTEN: Node = Node { mark: Mark::TOP, value: Value::Map(Vec::new()) };
 
@@ -123,6 +128,16 @@ impl<'a> At<'a> {
         self.known_fields(known, Strangers::Unnamed, out)
     }
 
+    /// As [`At::fields`]; some that do not exist get words of their own.
+    pub(super) fn fields_explained(
+        &'a self,
+        known: &[&'static str],
+        explain: Explain,
+        out: &mut Complaints,
+    ) -> Result<Fields<'a>, Told> {
+        self.known_fields(known, Strangers::Explained(explain), out)
+    }
+
     fn known_fields(
         &'a self,
         known: &[&'static str],
@@ -134,13 +149,19 @@ impl<'a> At<'a> {
         for entry in entries.iter().filter(|entry| !known.contains(&&*entry.key.text)) {
             let path = Path::Field(&self.path, &entry.key.text);
             let (file, mark) = (self.path.file(), entry.mark);
+            if let Strangers::Explained(explain) = strangers
+                && let Some((wrong, mend)) = explain(&entry.key.text)
+            {
+                out.add(file, mark, &path, wrong, mend);
+                continue;
+            }
             let mend = format!("known here: {}", known.join(", "));
             match (nearest(&entry.key.text, known.iter().copied()), strangers) {
-                (Some(near), Strangers::Named | Strangers::Unnamed) => {
+                (Some(near), Strangers::Named | Strangers::Unnamed | Strangers::Explained(_)) => {
                     let mend = format!("did you mean '{near}'?");
                     misspelt.push((near, out.add(file, mark, &path, "there is no such field", mend)));
                 }
-                (None, Strangers::Named) => {
+                (None, Strangers::Named | Strangers::Explained(_)) => {
                     out.add(file, mark, &path, "there is no such field", mend);
                 }
                 (None, Strangers::Unnamed) => {
@@ -286,6 +307,25 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// One of a few words; `kind` says what they are.
+pub(super) fn one_of<T: Copy>(
+    at: &At<'_>,
+    kind: &str,
+    words: &[(&'static str, T)],
+    out: &mut Complaints,
+) -> Result<T, Told> {
+    let text = at.text(out)?;
+    if let Some((_, meant)) = words.iter().find(|(word, _)| *word == text) {
+        return Ok(*meant);
+    }
+    let all = || words.iter().map(|(word, _)| *word);
+    let mend = match nearest(text, all()) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => format!("known here: {}", all().collect::<Vec<_>>().join(", ")),
+    };
+    Err(at.complain(out, format!("there is no {kind} named {}", quoted(text)), mend))
+}
+
 /// `true` or `false`, and no other word for them.
 pub(super) fn truth(at: &At<'_>, out: &mut Complaints) -> Result<bool, Told> {
     const MEND: &str = "write true or false, in small letters and without quotes";
@@ -352,6 +392,32 @@ pub(super) mod tests {
         };
         assert_eq!(read("{ conect: 1 }"), "t:1:3: conect: there is no such field; did you mean 'connect'?");
         assert_eq!(read("{ other: 1 }"), "t:1:3: other: there is no such field; known here: connect, idle");
+    }
+
+    #[test]
+    fn a_field_that_is_missing_on_purpose_is_explained() {
+        let explain: Explain = |name| (name == "verify").then_some(("is not there", "live without"));
+        let read = |text: &str| complaint_of_fields(text, explain);
+        assert_eq!(read("{ verify: 1 }"), "t:1:3: verify: is not there; live without");
+        assert_eq!(read("{ cb: 1 }"), "t:1:3: cb: there is no such field; did you mean 'ca'?");
+        assert_eq!(read("{ other: 1 }"), "t:1:3: other: there is no such field; known here: ca");
+    }
+
+    fn complaint_of_fields(text: &str, explain: Explain) -> String {
+        let mut out = Complaints::default();
+        let node = yaml::tree(FILE, text, &mut out).unwrap();
+        let _ = At::top(FILE, &node).fields_explained(&["ca"], explain, &mut out);
+        out.to_string()
+    }
+
+    #[test]
+    fn a_word_is_one_of_those_that_are_known() {
+        let read =
+            |at: &At<'_>, out: &mut Complaints| one_of(at, "balance", &[("random", 1), ("hash", 2)], out);
+        assert_eq!(reading("hash", read), Ok(2));
+        assert_eq!(complaint("hahs", read), "there is no balance named 'hahs'; did you mean 'hash'?");
+        assert_eq!(complaint("RANDOM", read), "there is no balance named 'RANDOM'; known here: random, hash");
+        assert!(reading("1", read).is_err());
     }
 
     #[test]

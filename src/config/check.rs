@@ -3,7 +3,9 @@
 //! Reads every field of every file and goes on after a fault, so that one reading tells them all.
 //! Pure: whether a secret exists, a host resolves or an address is free is for others to find out.
 
+mod dns;
 mod keys;
+mod path;
 mod pools;
 mod secret;
 mod server;

@@ -154,17 +154,18 @@ pub(super) fn quoted(text: &str) -> String {
     format!("'{shown}'")
 }
 
-/// The candidate that was probably meant, if one is at most two slips away.
+/// The candidate that was probably meant, if one is at most two slips away, and in a short word one.
 pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Two slips turn any word of two letters into any other, so that short words must be closer.
     const SLIPS: usize = 2;
     let length = text.chars().take(QUOTED + SLIPS).count();
     let close = |candidate: &&str| candidate.chars().take(QUOTED).count().abs_diff(length) <= SLIPS;
+    // Half the letters of a word say what it is: two slips make `dns` of `tls`.
+    let alike = |slips: usize, candidate: &str| slips * 2 <= candidate.chars().count().min(length);
     candidates
         .into_iter()
         .filter(close)
         .map(|candidate| (strsim::osa_distance(text, candidate), candidate))
-        .filter(|(slips, candidate)| *slips <= SLIPS && *slips < candidate.chars().count().min(length))
+        .filter(|(slips, candidate)| *slips <= SLIPS && alike(*slips, candidate))
         .min_by_key(|(slips, _)| *slips)
         .map(|(_, candidate)| candidate)
 }
@@ -230,6 +231,8 @@ mod tests {
         assert_eq!(nearest("demmmo", pools), Some("demo"));
         assert_eq!(nearest("domino", pools), None);
         assert_eq!(nearest("xy", pools), None);
+        assert_eq!(nearest("tls", ["dns"]), None);
+        assert_eq!(nearest("dsn", ["dns"]), Some("dns"));
         assert_eq!(nearest("", pools), None);
         assert_eq!(nearest(&"d".repeat(1 << 20), pools), None);
     }

@@ -8,6 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::Scope;
 use crate::names::{Alias, BackendName, KeyDigest, KeyId, ModelName, PoolName, TenantId};
+pub use crate::rules::balance::Balance;
+pub use crate::rules::breaker::BreakerRules;
+pub use crate::rules::retry::RetryRules;
 pub use crate::rules::timeouts::Timeouts;
 use crate::wire::completion::Expose;
 
@@ -39,6 +42,8 @@ pub struct Boot {
     pub threads: usize,
     /// How long running streams may go on after SIGTERM.
     pub drain: Duration,
+    /// Who is asked for the addresses of names, in this order; none is whoever the system asks.
+    pub resolvers: Vec<SocketAddr>,
 }
 
 /// One address that clients come to.
@@ -70,13 +75,33 @@ pub struct Caps {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolPlan {
     pub name: PoolName,
+    pub dialect: Dialect,
+    pub balance: Balance,
     /// At least one.
     pub backends: Vec<BackendPlan>,
+    /// How backends are looked after between requests; `None` is not at all.
+    pub health: Option<HealthPlan>,
+    pub breaker: BreakerRules,
+    /// How long the addresses of a name are used at most before they are looked up again.
+    pub resolve: Duration,
+    /// Whether a name may lead to loopback or link-local addresses.
+    pub local_addresses: bool,
     pub timeouts: Timeouts,
-    /// How many backends are asked at most for one request; at least 1.
-    pub attempts: usize,
+    pub retry: RetryRules,
     /// Request fields that we do not know and that this pool gets all the same.
     pub forward_fields: Vec<String>,
+}
+
+/// What a pool's backends speak.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dialect {
+    /// The model stands in the body.
+    OpenAi,
+    /// The model stands in the path.
+    Azure {
+        /// Which version of the API every request asks for.
+        api_version: String,
+    },
 }
 
 /// One backend.
@@ -88,10 +113,50 @@ pub struct BackendPlan {
     /// Host name or address, without brackets.
     pub host: String,
     pub port: u16,
-    /// The path of the base URL, without its last slash: `/v1`, or empty.
+    /// The path of the base URL, without its last slash: `/v1`, or empty. Azure's ends before `/openai`.
     pub base_path: String,
+    /// Its share of the pool's requests, next to the others' weights; at least 1.
+    pub weight: u16,
     /// What we authenticate with.
     pub key: Option<SecretRef>,
+    /// Whether HTTP/2 is spoken to it.
+    pub h2: bool,
+    /// Only for [`Scheme::Https`]; otherwise the default.
+    pub tls: TlsPlan,
+}
+
+/// How a backend's certificate is checked and which one we show. The default checks it against
+/// the usual authorities and the host's name, and shows none. Nothing turns the check off.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsPlan {
+    /// The authorities that are trusted instead of the usual ones: a PEM file.
+    pub ca: Option<PathBuf>,
+    /// Who we say that we are.
+    pub identity: Option<Identity>,
+    /// The name that the certificate must be for, instead of the host's; a name or an address.
+    pub server_name: Option<String>,
+}
+
+/// A certificate and its private key: PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// How backends are looked after between requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthPlan {
+    /// What is asked for with `GET`, from its slash on; `None` only connects.
+    pub path: Option<String>,
+    /// From one check to the next.
+    pub interval: Duration,
+    /// How long a check may take; no longer than the interval.
+    pub timeout: Duration,
+    /// So many failures in a row, at least 1, and a backend is down.
+    pub failures: usize,
+    /// So many successes in a row, at least 1, and it is up again.
+    pub successes: usize,
 }
 
 /// How a backend is spoken to.

@@ -1,14 +1,22 @@
 //! What runs: all that a request may see of the configuration.
 
+use std::sync::Arc;
+
 use crate::config::plan::Caps;
 use crate::metrics::AliasMetrics;
 use crate::rules::auth::{KeyRing, Principal};
 use crate::rules::catalog::Catalog;
+use crate::rules::pools::Pool;
+use crate::rules::tick::Origin;
 
 /// One generation of the configuration, ready for requests. A request keeps the one it started with.
 #[derive(Debug)]
 pub struct Snapshot {
     pub caps: Caps,
+    /// What ticks are counted from.
+    pub origin: Origin,
+    /// Every pool that a route leads to, and those that none does.
+    pub pools: Vec<Arc<Pool>>,
     pub keys: KeyRing,
     /// Indexed by [`Principal::tenant_index`].
     pub tenants: Vec<Tenant>,

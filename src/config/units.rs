@@ -1,4 +1,4 @@
-//! Durations, sizes and counts: a number and its unit, within bounds.
+//! Durations, sizes, percentages and counts: a number and its unit, within bounds.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -11,6 +11,9 @@ use super::raw::{Kind, Scalar, Style};
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The shortest duration where none would make no sense.
 pub(super) const TICK: Duration = Duration::from_millis(1);
+
+/// The longest duration of what happens again and again.
+pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
 
 const DURATION_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 const SIZE_UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
@@ -42,6 +45,22 @@ pub(super) fn size(at: &At<'_>, bounds: RangeInclusive<usize>, out: &mut Complai
         Some(bytes) => within(at, bytes, bounds, shown_size, out),
         None => Err(at.complain(out, "is not a size", MEND)),
     }
+}
+
+/// A percentage such as `20%`.
+pub(super) fn percent(at: &At<'_>, bounds: RangeInclusive<u8>, out: &mut Complaints) -> Result<u8, Told> {
+    const MEND: &str = "write a whole number and a percent sign, such as 20%";
+    let scalar = at.scalar("a percentage", MEND, out)?;
+    let Some(percent) = amount(&scalar.text, &[("%", 1)]) else {
+        let wrong = match scalar.kind() {
+            Kind::Number => "is a number without a percent sign",
+            Kind::Nothing | Kind::Truth | Kind::Text => "is not a percentage",
+        };
+        return Err(at.complain(out, wrong, MEND));
+    };
+    let wide = u64::from(*bounds.start())..=u64::from(*bounds.end());
+    let percent = within(at, percent, wide, |percent| format!("{percent}%"), out)?;
+    Ok(u8::try_from(percent).unwrap_or(*bounds.end()))
 }
 
 /// A plain whole number.
@@ -179,6 +198,22 @@ mod tests {
         for text in ["8MB", "8mib", "8 MiB", "1.5MiB", "'1000'", "-1", "0x10", "1_000", "99999999999GiB"] {
             assert!(reading(text, |at, out| size(at, 1..=1 << 30, out)).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_percentage_is_a_whole_number_and_its_sign() {
+        for (text, expected) in [("0%", 0), ("20%", 20), ("'100%'", 100)] {
+            assert_eq!(reading(text, |at, out| percent(at, 0..=100, out)), Ok(expected), "{text}");
+        }
+        for text in ["20", "0.2", "20 %", "2.5%", "-1%", "05%", "%", "101%", "twenty%", "20%%", "1e1%"] {
+            assert!(reading(text, |at, out| percent(at, 0..=100, out)).is_err(), "{text}");
+        }
+        let wrong = |text: &str| complaint(text, |at, out| percent(at, 1..=100, out));
+        const MEND: &str = "write a whole number and a percent sign, such as 20%";
+        assert_eq!(wrong("0.2"), format!("is a number without a percent sign; {MEND}"));
+        assert_eq!(wrong("half"), format!("is not a percentage; {MEND}"));
+        assert_eq!(wrong("0%"), "0% is too small; write something from 1% to 100%");
+        assert_eq!(wrong("300%"), "300% is too large; write something from 1% to 100%");
     }
 
     #[test]

@@ -54,6 +54,36 @@ pub(super) fn base_url(text: &str) -> Result<BaseUrl, Fault> {
     Ok(BaseUrl { scheme, host: host_name(host)?, port, path: base_path(path)? })
 }
 
+/// Reads the endpoint of an Azure resource, such as `https://NAME.openai.azure.com`. A path stays, but for
+/// the `/openai` at its end, which is appended with what follows it.
+///
+/// # Errors
+/// As [`base_url`]; and what belongs to another field.
+pub(super) fn resource_url(text: &str) -> Result<BaseUrl, Fault> {
+    // Asked first, since a deployment's URL as the portal shows it also has a query and an endpoint.
+    let lower = text.to_ascii_lowercase();
+    if lower.contains("/deployments/") || lower.ends_with("/deployments") {
+        return Err((
+            "names a deployment, not the resource",
+            "write the endpoint alone, such as https://NAME.openai.azure.com; the deployment is the `model` of a route",
+        ));
+    }
+    if let Err((wrong, _)) = scheme(text) {
+        return Err((wrong, "write it like https://NAME.openai.azure.com"));
+    }
+    let mut url = base_url(text)?;
+    if url.path.ends_with("/openai/v1") {
+        return Err((
+            "is the base of an API that knows no versions",
+            "leave out /openai/v1; or keep it, and write dialect: openai",
+        ));
+    }
+    if let Some(before) = url.path.strip_suffix("/openai") {
+        url.path = before.to_owned();
+    }
+    Ok(url)
+}
+
 fn scheme(text: &str) -> Result<(Scheme, &str), Fault> {
     match text.split_once("://") {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Ok((Scheme::Http, rest)),
@@ -109,7 +139,12 @@ fn port_number(text: &str) -> Result<u16, Fault> {
     }
 }
 
-fn host_name(host: &str) -> Result<String, Fault> {
+/// Reads the host of a URL: a name, an IPv4 address, or an IPv6 address in brackets. Gives it in small
+/// letters, without brackets.
+///
+/// # Errors
+/// What is wrong with it, as part of a URL.
+pub(super) fn host_name(host: &str) -> Result<String, Fault> {
     if host.is_empty() {
         return Err(("has no host", "write it like https://models.example/v1"));
     }
@@ -232,6 +267,32 @@ mod tests {
         for text in bad {
             assert!(base_url(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_azure_resource_is_told_without_what_is_appended() {
+        for (text, path) in [
+            ("https://name.openai.azure.com", ""),
+            ("https://name.openai.azure.com/", ""),
+            ("https://name.openai.azure.com/openai/", ""),
+            ("https://proxy.example/team-a", "/team-a"),
+            ("https://proxy.example/team-a/openai", "/team-a"),
+            ("https://proxy.example/myopenai", "/myopenai"),
+        ] {
+            assert_eq!(resource_url(text).map(|url| url.path), Ok(path.to_owned()), "{text}");
+        }
+        for text in [
+            "https://a.example/openai/deployments/gpt/chat/completions?api-version=2024-10-21",
+            "https://a.example/openai/Deployments/gpt",
+            "https://a.example/openai/deployments",
+        ] {
+            assert_eq!(
+                resource_url(text).map_err(|(wrong, _)| wrong),
+                Err("names a deployment, not the resource")
+            );
+        }
+        assert!(resource_url("https://a.example/openai/v1").is_err());
+        assert!(resource_url("https://a.example?api-version=1").is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The operator's listener: `/metrics`, `/healthz`, `/readyz`. Never reachable through a client's listener.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
@@ -8,10 +9,13 @@ use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
 
 use super::stop::Running;
+use crate::config::live::Live;
+use crate::config::snapshot::Snapshot;
 use crate::metrics::Metrics;
 
 /// Serves the operator's pages.
 pub struct Admin {
+    pub live: Arc<Live<Snapshot>>,
     pub metrics: Arc<Metrics>,
     pub running: Running,
 }
@@ -29,7 +33,12 @@ impl ServeHttp for Admin {
             "/healthz" => page(StatusCode::OK, TEXT, b"ok\n".to_vec()),
             "/readyz" if self.running.is_ready() => page(StatusCode::OK, TEXT, b"ready\n".to_vec()),
             "/readyz" => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, b"not ready\n".to_vec()),
-            "/metrics" => page(StatusCode::OK, PROMETHEUS, self.metrics.render()),
+            "/metrics" => {
+                let snapshot = self.live.load();
+                let now = snapshot.origin.tick(Instant::now());
+                snapshot.pools.iter().for_each(|pool| pool.observe(now));
+                page(StatusCode::OK, PROMETHEUS, self.metrics.render())
+            }
             _ => page(StatusCode::NOT_FOUND, TEXT, b"/metrics /healthz /readyz\n".to_vec()),
         }
     }

@@ -1,28 +1,33 @@
-//! Plan to snapshot: secrets are read, names are resolved, handles are made. The impure half of configuring.
+//! Plan to snapshot: secrets and certificates are read, handles are made. The impure half of configuring.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use crate::config::plan::{BackendPlan, ModelPlan, Plan, PoolPlan, Scheme, SecretRef, TenantPlan};
+use super::certificates::material;
+use super::fleet::{Fleet, Identity, Kept};
+use super::resolver::Local;
+use super::secrets::secret;
+use super::watch::{self, Care, Side};
+use crate::config::plan::{BackendPlan, Dialect, ModelPlan, Plan, PoolPlan, Scheme, TenantPlan};
 use crate::config::snapshot::{Snapshot, Tenant};
 use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::Metrics;
-use crate::names::{Alias, PoolName, Secret};
+use crate::names::{Alias, ModelName, PoolName, Secret};
 use crate::rules::auth::{KeyRing, Principal};
+use crate::rules::balance::Dice;
 use crate::rules::catalog::{AliasEntry, Catalog, Route};
-use crate::rules::headers::UpwardHead;
-use crate::rules::pools::{Backend, Pool};
+use crate::rules::headers::{Door, UpwardHead};
+use crate::rules::pools::{Backend, Pool, PoolParts};
+use crate::rules::reach::{Reach, ServerName, Tls};
+use crate::rules::retry::{Budget, RetryRules};
 use crate::wire::models::{self, ModelCard};
 use crate::wire::refusal;
 use crate::wire::splice::{Forward, JsonText};
-
-/// The largest secret that is read, in bytes.
-const MAX_SECRET: u64 = 64 * 1024;
 
 /// Everything that keeps a good plan from running.
 #[derive(Debug)]
@@ -34,20 +39,34 @@ impl fmt::Display for Obstacles {
     }
 }
 
-/// Builds what runs.
+/// A pool and what its requests are made of.
+struct Built {
+    pool: Arc<Pool>,
+    dialect: Dialect,
+    doors: Vec<DoorParts>,
+}
+
+struct DoorParts {
+    host: String,
+    base_path: String,
+    key: Option<Secret>,
+}
+
+/// Builds what runs, and begins to look after its backends. When it fails, everything is as it was.
 ///
 /// # Errors
-/// Every secret that cannot be read and every name that cannot be resolved.
-pub fn assemble(plan: &Plan, metrics: &Metrics) -> Result<Snapshot, Obstacles> {
+/// Every secret and every certificate that cannot be read.
+pub fn assemble(plan: &Plan, metrics: &Metrics, fleet: &Arc<Fleet>) -> Result<Snapshot, Obstacles> {
     let mut obstacles = Vec::new();
-    let pools: Vec<(PoolName, Arc<Pool>)> = plan
-        .pools
-        .iter()
-        .map(|pool| (pool.name.clone(), Arc::new(self::pool(pool, metrics, &mut obstacles))))
-        .collect();
-    if !obstacles.is_empty() {
-        return Err(Obstacles(obstacles));
+    let mut pools = HashMap::new();
+    let mut cares = Vec::new();
+    for pool in &plan.pools {
+        if let Some((built, care)) = self::pool(pool, metrics, fleet, &mut obstacles) {
+            cares.push((built.pool.clone(), care));
+            pools.insert(pool.name.clone(), built);
+        }
     }
+    let mut routes = Routes { pools: &pools, known: HashMap::new() };
     let mut keys = KeyRing::default();
     let mut tenants = Vec::with_capacity(plan.tenants.len());
     for (tenant_index, tenant) in plan.tenants.iter().enumerate() {
@@ -62,95 +81,178 @@ pub fn assemble(plan: &Plan, metrics: &Metrics) -> Result<Snapshot, Obstacles> {
             keys.add(key.digest, principal);
         }
         tenants.push(Tenant {
-            catalog: catalog(tenant, plan, &pools, metrics),
+            catalog: catalog(tenant, plan, &mut routes, metrics),
             unnamed: metrics.alias(tenant.id.as_str(), ""),
         });
     }
-    Ok(Snapshot { caps: plan.caps, keys, tenants, nobody: metrics.alias("", "") })
+    if !obstacles.is_empty() {
+        return Err(Obstacles(obstacles));
+    }
+    let pools = cares.iter().map(|(pool, _)| pool.clone()).collect();
+    watch::begin(fleet, cares);
+    let nobody = metrics.alias("", "");
+    Ok(Snapshot { caps: plan.caps, origin: fleet.origin, pools, keys, tenants, nobody })
 }
 
-fn pool(plan: &PoolPlan, metrics: &Metrics, obstacles: &mut Vec<String>) -> Pool {
-    let mut backends = Vec::with_capacity(plan.backends.len());
-    for (index, backend) in plan.backends.iter().enumerate() {
-        match self::backend(backend, &plan.name, metrics) {
-            Ok(backend) => backends.push(backend),
+fn pool(
+    plan: &PoolPlan,
+    metrics: &Metrics,
+    fleet: &Fleet,
+    obstacles: &mut Vec<String>,
+) -> Option<(Built, Care)> {
+    let kept = fleet.kept(&plan.name, plan.health.as_ref());
+    let before = obstacles.len();
+    let (mut backends, mut doors, mut sides) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, of) in plan.backends.iter().enumerate() {
+        match backend(of, plan, metrics, &kept) {
+            Ok((backend, door, side)) => {
+                backends.push(backend);
+                doors.push(door);
+                sides.push(side);
+            }
             Err(why) => obstacles.push(format!("pools.{}.backends[{index}]{why}", plan.name)),
         }
     }
+    if obstacles.len() > before {
+        return None;
+    }
     let forward = Forward::new(plan.forward_fields.iter().map(String::as_str));
-    Pool::new(plan.name.clone(), backends, plan.timeouts, plan.attempts, forward)
+    let pool = Arc::new(Pool::new(PoolParts {
+        name: plan.name.clone(),
+        backends,
+        balance: plan.balance,
+        breaker: plan.breaker,
+        timeouts: plan.timeouts,
+        retry: plan.retry,
+        forward,
+    }));
+    let care = Care {
+        pool: plan.name.clone(),
+        kept,
+        sides,
+        health: plan.health.clone(),
+        resolve: plan.resolve,
+        local: if plan.local_addresses { Local::Allowed } else { Local::Denied },
+    };
+    Some((Built { pool, dialect: plan.dialect.clone(), doors }, care))
 }
 
-fn backend(plan: &BackendPlan, pool: &PoolName, metrics: &Metrics) -> Result<Backend, String> {
+fn backend(
+    plan: &BackendPlan,
+    pool: &PoolPlan,
+    metrics: &Metrics,
+    kept: &Kept,
+) -> Result<(Backend, DoorParts, Side), String> {
     let key = plan.key.as_ref().map(secret).transpose().map_err(|why| format!(".key: {why}"))?;
-    let address = resolve(plan).map_err(|why| format!(".url: {why}"))?;
-    let (tls_name, usual_port) = match plan.scheme {
-        Scheme::Http => (None, 80),
-        Scheme::Https => (Some(plan.host.clone()), 443),
+    let (tls, fingerprint, usual_port) = match plan.scheme {
+        Scheme::Http => (None, 0, 80),
+        Scheme::Https => {
+            let material = material(&plan.tls).map_err(|why| format!(".tls{why}"))?;
+            let name = plan.tls.server_name.as_deref().unwrap_or(&plan.host);
+            let server_name = ServerName::new(name).ok_or(".tls.server_name: is empty")?;
+            (Some(Tls { server_name, material: material.prepared }), material.fingerprint, 443)
+        }
     };
     let bracketed = if plan.host.contains(':') { format!("[{}]", plan.host) } else { plan.host.clone() };
     let host = if plan.port == usual_port { bracketed } else { format!("{bracketed}:{}", plan.port) };
-    let head = UpwardHead::new(&host, &plan.base_path, key.as_ref())
-        .ok_or(".key: has bytes that cannot stand in a header; put the plain key there")?;
-    let metrics = metrics.backend(pool.as_str(), plan.name.as_str());
-    Ok(Backend { name: plan.name.clone(), address, tls_name, head, metrics })
-}
-
-fn resolve(plan: &BackendPlan) -> Result<SocketAddr, String> {
-    let found = (plan.host.as_str(), plan.port).to_socket_addrs();
-    let mut addresses = found.map_err(|why| format!("'{}' cannot be resolved: {why}", plan.host))?;
-    addresses.next().ok_or_else(|| format!("'{}' has no address", plan.host))
-}
-
-fn secret(reference: &SecretRef) -> Result<Secret, String> {
-    let text = match reference {
-        SecretRef::Env(name) => std::env::var(name)
-            .map_err(|_| format!("the environment variable {name} is not set, or not UTF-8"))?,
-        SecretRef::File(path) => read(path)?,
-        SecretRef::Credential(name) => {
-            let directory = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-                format!(
-                    "credential {name}: there is no $CREDENTIALS_DIRECTORY; add LoadCredential= to the unit"
-                )
-            })?;
-            read(&PathBuf::from(directory).join(name))?
-        }
+    let identity = identity(plan, pool, fingerprint);
+    let door = DoorParts { host, base_path: plan.base_path.clone(), key: key.clone() };
+    // Any model will do to see whether a head can be made.
+    let sample =
+        door.door(&pool.dialect, "m").and_then(|made| Some((UpwardHead::new(&door.host, &made)?, made)));
+    let (_, made) = sample.ok_or(".key: has bytes that cannot stand in a header; put the plain key there")?;
+    let path = pool.health.as_ref().and_then(|health| health.path.as_deref());
+    let check = path.and_then(|path| UpwardHead::check(&door.host, path, &made));
+    let backend = Backend {
+        name: plan.name.clone(),
+        weight: plan.weight,
+        reach: Reach { tls, h2: plan.h2, group: identity.0 & !(1 << 63) },
+        credential: kept.credential(identity, key.as_ref()),
+        metrics: Arc::new(metrics.backend(pool.name.as_str(), plan.name.as_str())),
     };
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
-    if text.is_empty() { Err("the secret is empty".into()) } else { Ok(Secret::new(text)) }
+    let side = Side { identity, host: plan.host.clone(), port: plan.port, check };
+    Ok((backend, door, side))
 }
 
-fn read(path: &Path) -> Result<String, String> {
-    let unreadable = |why: String| format!("{}: {why}", path.display());
-    let size = std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?.len();
-    if size > MAX_SECRET {
-        return Err(unreadable(format!("is larger than {MAX_SECRET} bytes: is this the right file?")));
+/// All that makes a backend what it is. Another weight or another key does not make it another backend.
+fn identity(plan: &BackendPlan, pool: &PoolPlan, fingerprint: u64) -> Identity {
+    let mut hasher = DefaultHasher::new();
+    let https = plan.scheme == Scheme::Https;
+    (&pool.name, &plan.name, https, &plan.base_path, plan.h2, &plan.tls.server_name, fingerprint)
+        .hash(&mut hasher);
+    Identity(hasher.finish())
+}
+
+impl DoorParts {
+    fn door(&self, dialect: &Dialect, model: &str) -> Option<Door> {
+        match dialect {
+            Dialect::OpenAi => Door::openai(&self.base_path, self.key.as_ref()),
+            Dialect::Azure { api_version } => {
+                Door::azure(&self.base_path, model, api_version, self.key.as_ref())
+            }
+        }
     }
-    std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))
 }
 
-fn catalog(tenant: &TenantPlan, plan: &Plan, pools: &[(PoolName, Arc<Pool>)], metrics: &Metrics) -> Catalog {
+/// The heads of each route's backends, made once for all aliases that share them.
+struct Routes<'p> {
+    pools: &'p HashMap<PoolName, Built>,
+    known: HashMap<(PoolName, Option<ModelName>), Arc<[UpwardHead]>>,
+}
+
+impl Routes<'_> {
+    fn route(&mut self, pool: &PoolName, model: &ModelName) -> Option<Route> {
+        let built = self.pools.get(pool)?;
+        let by_model = match built.dialect {
+            Dialect::OpenAi => None,
+            Dialect::Azure { .. } => Some(model.clone()),
+        };
+        let make = || -> Option<Arc<[UpwardHead]>> {
+            let head =
+                |door: &DoorParts| UpwardHead::new(&door.host, &door.door(&built.dialect, model.as_str())?);
+            built.doors.iter().map(head).collect()
+        };
+        let key = (pool.clone(), by_model);
+        let heads = match self.known.get(&key) {
+            Some(heads) => heads.clone(),
+            None => self.known.entry(key).or_insert(make()?).clone(),
+        };
+        Some(Route { pool: built.pool.clone(), model: JsonText::new(model.as_str()), heads })
+    }
+}
+
+fn catalog(tenant: &TenantPlan, plan: &Plan, routes: &mut Routes<'_>, metrics: &Metrics) -> Catalog {
     // The alias exists for a client since this configuration does.
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let owned = plan.openai_models.then(|| (created, tenant.id.as_str()));
     let card = |model| card(model, owned);
-    let entries = tenant.models.iter().map(|model| AliasEntry {
-        alias: model.alias.clone(),
-        routes: model
-            .routes
-            .iter()
-            .filter_map(|route| {
-                let (_, pool) = pools.iter().find(|(name, _)| *name == route.pool)?;
-                Some(Route { pool: pool.clone(), model: JsonText::new(route.model.as_str()) })
-            })
-            .collect(),
-        expose: model.expose,
-        card: models::one(card(model)),
-        last_words: last_words(&model.alias),
-        metrics: metrics.alias(tenant.id.as_str(), model.alias.as_str()),
+    let entries = tenant.models.iter().zip(1..).map(|(model, seed)| {
+        let routes: Vec<_> =
+            model.routes.iter().filter_map(|route| routes.route(&route.pool, &route.model)).collect();
+        AliasEntry {
+            alias: model.alias.clone(),
+            retry: retry(&routes),
+            budget: Budget::default(),
+            dice: Dice::new(seed),
+            routes,
+            expose: model.expose,
+            card: models::one(card(model)),
+            last_words: last_words(&model.alias),
+            metrics: metrics.alias(tenant.id.as_str(), model.alias.as_str()),
+        }
     });
     Catalog::new(entries.collect(), models::list(tenant.models.iter().map(card)))
+}
+
+/// The most that any route allows, and the budget of the first, which most requests go to.
+fn retry(routes: &[Route]) -> RetryRules {
+    let all = || routes.iter().map(|route| route.pool.retry);
+    RetryRules {
+        attempts: all().map(|rules| rules.attempts).max().unwrap_or(1),
+        resend: all().map(|rules| rules.resend).max().unwrap_or(0),
+        budget: all().next().map_or(0, |rules| rules.budget),
+        on_timeout: all().any(|rules| rules.on_timeout),
+    }
 }
 
 fn last_words(alias: &Alias) -> Bytes {

@@ -14,6 +14,7 @@ use pingora_core::services::listening::Service;
 use super::admin::Admin;
 use super::assemble::assemble;
 use super::demo;
+use super::fleet::Fleet;
 use super::stop::{Running, Signals};
 use crate::config::live::Live;
 use crate::config::plan::{Listener, Plan};
@@ -41,7 +42,8 @@ const MAX_ATTEMPTS: usize = 64;
 pub fn serve(plan: &Plan) -> Result<ExitCode, Box<dyn std::error::Error>> {
     start_log();
     let metrics = Arc::new(Metrics::new()?);
-    let snapshot = assemble(plan, &metrics).map_err(|obstacles| obstacles.to_string())?;
+    let fleet = Arc::new(Fleet::new(&plan.boot.resolvers)?);
+    let snapshot = assemble(plan, &metrics, &fleet).map_err(|obstacles| obstacles.to_string())?;
     for address in addresses(plan) {
         // Pingora would go on trying for half a minute and then lose one service; better to say so now.
         TcpListener::bind(address).map_err(|why| format!("{address} cannot be listened on: {why}"))?;
@@ -56,12 +58,13 @@ pub fn serve(plan: &Plan) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut server = Server::new_with_opt_and_conf(None, conf(plan));
     server.bootstrap();
     let running = Running::default();
-    let gateway = Gateway { live: Arc::new(Live::new(snapshot)), metrics: metrics.clone(), log: log.clone() };
+    let live = Arc::new(Live::new(snapshot));
+    let gateway = Gateway { live: live.clone(), metrics: metrics.clone(), log: log.clone() };
     for listener in &plan.boot.listen {
         server.add_service(clients(listener, plan, &server.configuration, gateway.clone()));
     }
     if let Some(address) = plan.boot.admin {
-        let pages = PageServer::new_app(Admin { metrics: metrics.clone(), running: running.clone() });
+        let pages = PageServer::new_app(Admin { live, metrics: metrics.clone(), running: running.clone() });
         let mut service = Service::new("operator's pages".into(), pages);
         service.add_tcp(&address.to_string());
         service.threads = Some(1);

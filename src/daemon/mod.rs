@@ -3,11 +3,17 @@
 pub mod admin;
 pub mod assemble;
 pub mod boot;
+mod certificates;
 pub mod cli;
 pub mod demo;
+pub mod fleet;
 pub mod keygen;
 pub mod load;
+mod probe;
+mod resolver;
+mod secrets;
 pub mod stop;
+mod watch;
 
 use std::process::ExitCode;
 

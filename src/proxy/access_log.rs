@@ -170,10 +170,8 @@ pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &mut Exchange) {
                 if relay.tally.usage.is_some() { TokenSource::Upstream } else { TokenSource::Estimated };
             of.used(used.prompt_tokens.unwrap_or(0), used.completion_tokens, source);
         }
-        let asked = exchange.entry.as_ref().and_then(|entry| {
-            relay.tried.last().and_then(|target| target.of(&entry.routes)).map(|(_, backend)| backend)
-        });
-        backend = asked.map(|backend| backend.name.as_str());
+        let asked = exchange.entry.as_ref().and_then(|entry| relay.asked(entry));
+        backend = asked.map(|(_, backend, _)| backend.name.as_str());
     }
     let line = Line {
         time: timestamp(exchange.wall),
@@ -185,7 +183,7 @@ pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &mut Exchange) {
         code: error.as_ref().map(|error| error.public().code),
         reason: error.as_ref().map(|error| error.reason()),
         backend,
-        attempts: relay.map_or(0, |relay| relay.attempts),
+        attempts: relay.map_or(0, Relay::attempts),
         bytes_up: relay.map_or(0, |relay| relay.bytes_up),
         bytes_down: relay.map_or(0, |relay| relay.tally.bytes_down),
         tokens,
@@ -204,9 +202,9 @@ pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &mut Exchange) {
 
 /// Counts how the last attempt ended, unless its failure has been counted.
 fn count_attempt(exchange: &mut Exchange) {
-    let Ok((relay, entry, _)) = exchange.relay() else { return };
+    let Ok((relay, entry, snapshot)) = exchange.relay() else { return };
     match relay.control.fault() {
-        Some(fault) => verdict::failure(relay, entry, fault.label()),
+        Some(fault) => verdict::settle(relay, entry, fault, snapshot.origin.tick(Instant::now())),
         None if relay.control.is_over() => verdict::success(relay, entry),
         None => {}
     }
@@ -218,7 +216,7 @@ fn ended(relay: &Relay, exchange: &Exchange) -> (u16, Option<crate::error::Gatew
     match (relay.client, relay.sent(), cut) {
         (Client::Left, _, _) => (499, None),
         (Client::Waiting, Sent::Some, Some((fault, entry))) => {
-            (200, Some(verdict::refusal(Some(fault), &entry.alias)))
+            (200, Some(verdict::refusal(Some(fault), relay.failures, &entry.alias)))
         }
         (Client::Waiting, Sent::Some | Sent::Nothing, _) => (200, None),
     }

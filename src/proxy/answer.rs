@@ -1,6 +1,6 @@
 //! What a backend answers: judged by its head, rebuilt from its body, released when it is useful.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, header};
@@ -10,18 +10,20 @@ use super::exchange::{Answer, Relay};
 use super::gathered::Gathered;
 use super::held::Framing;
 use crate::config::plan::Caps;
-use crate::error::UpstreamFault;
+use crate::config::snapshot::Snapshot;
+use crate::error::{Reason, UpstreamFault};
 use crate::metrics::Metrics;
 use crate::rules::catalog::AliasEntry;
-use crate::rules::failover;
 use crate::rules::failover::Sent;
 use crate::rules::headers::{self, Downward};
 use crate::wire::request::Delivery;
 use crate::wire::sse::{SseRewriter, UsageWanted};
-use crate::wire::{completion, rejection};
+use crate::wire::{completion, rejection, retry_after};
 
 /// How much of a backend's refusal is read. The reason stands at its beginning.
 const MAX_REASONS: usize = 64 * 1024;
+/// How long its reasons may take: the status alone says most of it.
+const REASONS_TIME: Duration = Duration::from_secs(2);
 
 /// Judges the head of an answer and prepares for its body.
 ///
@@ -33,16 +35,20 @@ pub fn begin(
     caps: &Caps,
     head: &ResponseHeader,
     now: Instant,
+    wall: SystemTime,
 ) -> Result<(), UpstreamFault> {
-    match failover::status(head.status.as_u16()) {
-        None => {}
-        Some(UpstreamFault::RejectedRequest(status)) => {
+    match head.status.as_u16() {
+        200 => {}
+        status @ 400..=599 => {
+            let field = |name| head.headers.get(name).map(HeaderValue::as_bytes);
+            relay.retry_after = retry_after::wait(field("retry-after"), field("retry-after-ms"), wall);
             // Why, its body may say.
+            relay.control.hurry(REASONS_TIME);
             relay.control.heard(now);
-            relay.answer = Answer::Rejection { status, body: Gathered::default() };
+            relay.answer = Answer::Refusal { status, body: Gathered::default() };
             return Ok(());
         }
-        Some(fault) => return Err(fault),
+        status => return Err(UpstreamFault::Status { status, reason: Reason::Other }),
     }
     let encoded = head.headers.get(header::CONTENT_ENCODING);
     if encoded.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -81,7 +87,7 @@ pub fn downward(relay: &Relay) -> Downward {
 pub fn feed(
     relay: &mut Relay,
     entry: &AliasEntry,
-    caps: &Caps,
+    snapshot: &Snapshot,
     metrics: &Metrics,
     piece: &mut Option<Bytes>,
     end: bool,
@@ -93,9 +99,9 @@ pub fn feed(
     }
     let result = match &mut relay.answer {
         Answer::Asked => Err(UpstreamFault::BadResponse),
-        Answer::Whole(_) => whole(relay, entry, caps, piece, end),
-        Answer::Events(_) => events(relay, piece, end),
-        Answer::Rejection { .. } => rejection(relay, piece, end),
+        Answer::Whole(_) => whole(relay, entry, snapshot, piece, end),
+        Answer::Events(_) => events(relay, snapshot, piece, end),
+        Answer::Refusal { .. } => refusal(relay, piece, end),
     };
     if relay.sent() == Sent::Some {
         relay.forget_body();
@@ -134,31 +140,36 @@ fn refuse_or_cut(
 }
 
 /// Gathers why a request was refused, up to a cap, and reads it.
-fn rejection(relay: &mut Relay, piece: &mut Option<Bytes>, end: bool) -> Result<(), UpstreamFault> {
-    let Answer::Rejection { status, body } = &mut relay.answer else { return Ok(()) };
-    if let Some(piece) = piece.take() {
+fn refusal(relay: &mut Relay, piece: &mut Option<Bytes>, end: bool) -> Result<(), UpstreamFault> {
+    let Answer::Refusal { status, body } = &mut relay.answer else { return Ok(()) };
+    if let Some(mut piece) = piece.take() {
+        piece.truncate(MAX_REASONS - body.len().min(MAX_REASONS));
         body.push(piece);
     }
     if !end && body.len() < MAX_REASONS {
         return Ok(());
     }
-    if rejection::is_context_overflow(body.bytes()) {
-        Err(UpstreamFault::ContextOverflow)
-    } else {
-        Err(UpstreamFault::RejectedRequest(*status))
-    }
+    Err(why(*status, body))
+}
+
+/// What a refusal comes to, as far as its reasons are here.
+pub fn why(status: u16, body: &Gathered) -> UpstreamFault {
+    let said = rejection::classify(body.bytes());
+    // Proxies in front of a model wrap its refusals into failures of their own.
+    let status = said.status.filter(|_| status >= 500).unwrap_or(status);
+    UpstreamFault::Status { status, reason: said.reason }
 }
 
 fn whole(
     relay: &mut Relay,
     entry: &AliasEntry,
-    caps: &Caps,
+    snapshot: &Snapshot,
     piece: &mut Option<Bytes>,
     end: bool,
 ) -> Result<(), UpstreamFault> {
     let Answer::Whole(gathered) = &mut relay.answer else { return Ok(()) };
     if let Some(piece) = piece.take() {
-        if gathered.len() + piece.len() > caps.max_response {
+        if gathered.len() + piece.len() > snapshot.caps.max_response {
             return Err(UpstreamFault::TooLarge);
         }
         gathered.push(piece);
@@ -174,11 +185,19 @@ fn whole(
     relay.tally.first_useful = Some(now);
     relay.control.release(Framing::Whole);
     relay.control.complete(now);
+    if let Some(attempt) = &mut relay.attempt {
+        attempt.answered(snapshot.origin.tick(now));
+    }
     *piece = Some(done.body);
     Ok(())
 }
 
-fn events(relay: &mut Relay, piece: &mut Option<Bytes>, end: bool) -> Result<(), UpstreamFault> {
+fn events(
+    relay: &mut Relay,
+    snapshot: &Snapshot,
+    piece: &mut Option<Bytes>,
+    end: bool,
+) -> Result<(), UpstreamFault> {
     let Answer::Events(rewriter) = &mut relay.answer else { return Ok(()) };
     let taken = piece.take().unwrap_or_default();
     let before = rewriter.events();
@@ -193,7 +212,12 @@ fn events(relay: &mut Relay, piece: &mut Option<Bytes>, end: bool) -> Result<(),
         let now = Instant::now();
         relay.control.heard(now);
         if rewriter.useful() {
-            relay.tally.first_useful.get_or_insert(now);
+            if relay.tally.first_useful.is_none() {
+                relay.tally.first_useful = Some(now);
+                if let Some(attempt) = &mut relay.attempt {
+                    attempt.answered(snapshot.origin.tick(now));
+                }
+            }
             relay.control.release(Framing::Stream);
         }
         if rewriter.done() {

@@ -1,7 +1,7 @@
 //! The state of one request, from its head to its line in the log.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderValue, Version};
@@ -14,10 +14,12 @@ use super::held::{Control, WayBack};
 use crate::config::snapshot::Snapshot;
 use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::{AliasMetrics, Metrics};
+use crate::rules::attempt::{Attempt, Tried};
 use crate::rules::auth::Principal;
-use crate::rules::catalog::AliasEntry;
-use crate::rules::failover::Sent;
-use crate::rules::pools::Target;
+use crate::rules::catalog::{AliasEntry, Route};
+use crate::rules::failover::{Sent, Spent};
+use crate::rules::headers::UpwardHead;
+use crate::rules::pools::Backend;
 use crate::wire::request::ChatRequest;
 use crate::wire::sse::SseRewriter;
 use crate::wire::usage::{Delivered, Usage};
@@ -63,19 +65,23 @@ pub struct Relay {
     pub voice: Voice,
     /// When the whole request is over.
     pub end: Instant,
-    /// Backends that are not asked again; the last is the one being asked.
-    pub tried: Vec<Target>,
-    /// Attempts begun, those included that a stale connection cost.
-    pub attempts: usize,
+    /// Backends that have been asked, or are being asked; the last is the latest.
+    pub tried: Vec<Tried>,
+    /// The attempt that runs, until its end is known.
+    pub attempt: Option<Attempt>,
+    /// The first route that may be asked.
+    pub from_route: usize,
+    /// What failed attempts have cost.
+    pub spent: Spent,
     /// The same backend is asked again once if its kept connection turned out to be dead.
     pub second_chance: SecondChance,
     pub attempt_began: Instant,
     pub answer: Answer,
+    /// How long the backend of this attempt wants to be left alone, if it said so.
+    pub retry_after: Option<Duration>,
     pub tally: Tally,
-    /// Whether this attempt's end has been counted.
-    pub counted: AttemptCount,
-    /// Why the last failed attempt failed.
-    pub last_fault: Option<UpstreamFault>,
+    /// What all failures so far come to.
+    pub failures: Failures,
     pub client: Client,
     /// What the client speaks.
     pub version: Version,
@@ -85,18 +91,23 @@ pub struct Relay {
     body_bytes: Option<Weighed>,
 }
 
-/// Whether the outcome of an attempt is in the metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttemptCount {
-    Open,
-    Done,
-}
-
 /// Whether a dead kept connection has been forgiven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecondChance {
     Left,
+    /// The attempt that runs goes on with a fresh connection.
+    Taken,
     Spent,
+}
+
+/// What the failed attempts of a request come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failures {
+    None,
+    /// All said no more than that they were busy; the first of them is free after this time.
+    Busy(Duration),
+    /// The last of them failed like this.
+    Other(UpstreamFault),
 }
 
 /// Whether the client is still there.
@@ -114,8 +125,8 @@ pub enum Answer {
     Whole(Gathered),
     /// A stream.
     Events(Box<SseRewriter>),
-    /// A refusal of the request itself, with this status.
-    Rejection { status: u16, body: Gathered },
+    /// A status of 400 or more, and its reasons as far as they have come.
+    Refusal { status: u16, body: Gathered },
 }
 
 /// What the log and the counters want to know of an answer.
@@ -204,13 +215,15 @@ impl Relay {
             control,
             end,
             tried: Vec::with_capacity(2),
-            attempts: 0,
+            attempt: None,
+            from_route: 0,
+            spent: Spent::default(),
             second_chance: SecondChance::Left,
             attempt_began: Instant::now(),
             answer: Answer::Asked,
+            retry_after: None,
             tally: Tally::default(),
-            counted: AttemptCount::Open,
-            last_fault: None,
+            failures: Failures::None,
             client: Client::Waiting,
             version,
             _in_flight: Counted::new(&entry.metrics.in_flight),
@@ -225,6 +238,22 @@ impl Relay {
         self.body = Bytes::new();
         self.outgoing = Bytes::new();
         self.body_bytes = None;
+    }
+
+    /// The route and the backend that were asked last.
+    pub fn asked<'e>(&self, entry: &'e AliasEntry) -> Option<(&'e Route, &'e Backend, &'e UpwardHead)> {
+        let last = self.tried.last()?;
+        let route = entry.routes.get(last.route)?;
+        let at = last.member.backend;
+        Some((route, route.pool.backends.get(at)?, route.heads.get(at)?))
+    }
+
+    /// Attempts begun, those included that a stale connection cost.
+    pub fn attempts(&self) -> usize {
+        match self.second_chance {
+            SecondChance::Left | SecondChance::Taken => self.tried.len(),
+            SecondChance::Spent => self.tried.len() + 1,
+        }
     }
 
     /// What the client has of the answer.

@@ -12,7 +12,8 @@ mod exchange;
 mod gathered;
 mod held;
 mod intake;
-mod peer;
+mod next;
+pub mod peer;
 mod reply;
 mod verdict;
 
@@ -29,15 +30,12 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use self::access_log::AccessLog;
 use self::admit::Admitted;
-use self::exchange::{Answer, AttemptCount, Client, Exchange, Stage, Tally};
-use self::held::Patience;
+use self::exchange::{Client, Exchange, Stage};
 use self::intake::NoBody;
 use crate::config::live::Live;
 use crate::config::snapshot::Snapshot;
 use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::Metrics;
-use crate::rules::pools;
-use crate::wire::splice::{Edits, Logprobs, splice};
 
 /// The type of the error that a refusal of ours travels through Pingora as.
 const REFUSED: ErrorType = ErrorType::Custom("byname: refused");
@@ -90,31 +88,9 @@ impl ProxyHttp for Gateway {
     }
 
     // 2. Who answers?
-    async fn upstream_peer(&self, _session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
-        let (relay, entry, _) = exchange.relay().map_err(refused)?;
-        let now = Instant::now();
-        let Some(target) = pools::pick(&entry.routes, &relay.tried) else {
-            let fault = relay.last_fault.unwrap_or(UpstreamFault::NoBackend);
-            relay.control.blame(fault);
-            return Error::e_explain(REFUSED, "no backend left");
-        };
-        let (route, backend) =
-            target.of(&entry.routes).ok_or_else(|| refused(GatewayError::Internal("no_target")))?;
-        relay.tried.push(target);
-        relay.attempts += 1;
-        relay.attempt_began = now;
-        relay.answer = Answer::Asked;
-        relay.tally = Tally::default();
-        relay.counted = AttemptCount::Open;
-        if relay.attempts > 1 {
-            self.metrics.retries.inc();
-        }
-        let timeouts = &route.pool.timeouts;
-        relay.control.begin(Patience { first: timeouts.first_byte, idle: timeouts.idle });
-        let logprobs = if entry.expose.logprobs { Logprobs::Exposed } else { Logprobs::Hidden };
-        let edits = Edits { model: &route.model, forward: &route.pool.forward, logprobs };
-        relay.outgoing = splice(&relay.body, &relay.request, &edits);
-        Ok(Box::new(peer::peer(backend, &route.pool, now, relay.end)))
+    async fn upstream_peer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+        let peer = next::peer(&mut session.downstream_session, exchange, &self.metrics).await?;
+        Ok(Box::new(peer))
     }
 
     // 3. Which head goes up?
@@ -126,9 +102,8 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         let id = exchange.id.header();
         let (relay, entry, _) = exchange.relay().map_err(refused)?;
-        let target = relay.tried.last().and_then(|target| target.of(&entry.routes));
-        let (_, backend) = target.ok_or_else(|| refused(GatewayError::Internal("no_target")))?;
-        *head = backend.head.for_body(relay.outgoing.len(), id)?;
+        let (_, _, ours) = relay.asked(entry).ok_or_else(|| refused(GatewayError::Internal("no_route")))?;
+        *head = ours.for_body(relay.outgoing.len(), id)?;
         Ok(())
     }
 
@@ -155,12 +130,12 @@ impl ProxyHttp for Gateway {
         if head.status.is_informational() {
             return Ok(());
         }
-        let now = Instant::now();
+        let (now, wall) = (Instant::now(), exchange.wall);
         let (relay, entry, snapshot) = exchange.relay().map_err(refused)?;
-        if let Some((_, backend)) = relay.tried.last().and_then(|target| target.of(&entry.routes)) {
+        if let Some((_, backend, _)) = relay.asked(entry) {
             backend.metrics.latency.observe((now - relay.attempt_began).as_secs_f64());
         }
-        answer::begin(relay, entry, &snapshot.caps, head, now).map_err(|fault| {
+        answer::begin(relay, entry, &snapshot.caps, head, now, wall).map_err(|fault| {
             relay.control.blame(fault);
             useless(fault)
         })
@@ -197,7 +172,7 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
         let (relay, entry, snapshot) = exchange.relay().map_err(refused)?;
-        answer::feed(relay, entry, &snapshot.caps, &self.metrics, body, end).map_err(useless)?;
+        answer::feed(relay, entry, snapshot, &self.metrics, body, end).map_err(useless)?;
         Ok(None)
     }
 
@@ -210,8 +185,9 @@ impl ProxyHttp for Gateway {
         mut error: Box<Error>,
     ) -> Box<Error> {
         match exchange.relay() {
-            Ok((relay, entry, _)) => {
-                verdict::after_failure(&mut error, relay, entry, false);
+            Ok((relay, entry, snapshot)) => {
+                let now = snapshot.origin.tick(Instant::now());
+                verdict::after_failure(&mut error, relay, entry, &self.metrics, now, false);
             }
             Err(_) => error.set_retry(false),
         }
@@ -227,8 +203,9 @@ impl ProxyHttp for Gateway {
         reused: bool,
     ) -> Box<Error> {
         match exchange.relay() {
-            Ok((relay, entry, _)) => {
-                verdict::after_failure(&mut error, relay, entry, reused);
+            Ok((relay, entry, snapshot)) => {
+                let now = snapshot.origin.tick(Instant::now());
+                verdict::after_failure(&mut error, relay, entry, &self.metrics, now, reused);
             }
             Err(_) => error.set_retry(false),
         }
@@ -247,7 +224,7 @@ impl ProxyHttp for Gateway {
         let (refusal, words, over) = match (&exchange.stage, &exchange.entry) {
             (Stage::Relaying(relay), _) if relay.client == Client::Left => return nothing_to_say(),
             (Stage::Relaying(relay), Some(entry)) => {
-                let refusal = verdict::refusal(relay.control.fault(), &entry.alias);
+                let refusal = verdict::refusal(relay.control.fault(), relay.failures, &entry.alias);
                 (refusal, entry.last_words.clone(), relay.control.is_over())
             }
             // The client left while it sent its request, or we could not write to it.

@@ -1,37 +1,96 @@
 //! A backend as Pingora connects to it.
 
-use std::time::{Duration, Instant};
+use std::any::Any;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 use once_cell::sync::OnceCell;
 use pingora_core::Result;
+use pingora_core::protocols::ALPN;
+use pingora_core::protocols::tls::CaType;
 use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
 use pingora_http::RequestHeader;
 
 use super::corked;
-use crate::rules::pools::{Backend, Pool};
+use crate::rules::reach::Reach;
 
 /// How long a connection that nobody uses is kept. Below the 60 s or more that servers keep theirs, so
 /// that it is rarely the server that closes it first.
 const IDLE: Duration = Duration::from_secs(45);
-/// The peer of one attempt that begins now and must be over at `end`.
-pub fn peer(backend: &Backend, pool: &Pool, now: Instant, end: Instant) -> HttpPeer {
-    let (tls, name) = match &backend.tls_name {
-        Some(name) => (true, name.clone()),
-        None => (false, String::new()),
-    };
-    let mut peer = HttpPeer::new(backend.address, tls, name);
-    let left = end.saturating_duration_since(now);
-    let connect = pool.timeouts.connect.min(left);
-    peer.options.connection_timeout = Some(connect);
-    peer.options.total_connection_timeout = Some(connect);
+/// Sets a fresh connection apart from kept ones.
+const FRESH: u64 = 1 << 63;
+
+/// Which connections will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    /// A kept one is welcome.
+    Any,
+    /// A new one, because a kept one has just turned out to be dead, and others may be too.
+    Fresh,
+}
+
+/// The peer of an attempt; `connect` bounds the whole of connecting, `write` one write to an HTTP/2 backend.
+pub fn peer(
+    address: SocketAddr,
+    reach: &Reach,
+    connect: Duration,
+    write: Duration,
+    connection: Connection,
+) -> HttpPeer {
+    let name = reach.tls.as_ref().map(|tls| tls.server_name.as_str().to_owned());
+    let mut peer = HttpPeer::new(address, name.is_some(), name.unwrap_or_default());
+    peer.group_key = reach.group;
+    let options = &mut peer.options;
+    options.connection_timeout = Some(connect);
+    options.total_connection_timeout = Some(connect);
     // No timeout for single reads and writes: the held session looks at its deadlines whenever it waits for an
     // HTTP/1.1 backend, and a write to the client, during which it does not, has a timeout of its own.
-    peer.options.idle_timeout = Some(IDLE);
-    if !tls {
-        peer.options.alpn = corked::mark();
+    options.idle_timeout = Some(IDLE);
+    options.alpn = match (&reach.tls, reach.h2) {
+        (None, false) => corked::mark(),
+        (None, true) => ALPN::H2,
+        (Some(_), false) => ALPN::H1,
+        (Some(_), true) => ALPN::H2H1,
+    };
+    if reach.h2 {
+        // Here the body is written while the held session cannot look at its deadlines.
+        options.write_timeout = Some(write);
+    }
+    if let Some(material) =
+        reach.tls.as_ref().and_then(|tls| tls.material.as_ref()?.downcast_ref::<Material>())
+    {
+        options.ca = material.authorities.clone();
+        peer.client_cert_key = material.identity.clone();
+    }
+    match connection {
+        Connection::Any => {}
+        Connection::Fresh => {
+            peer.group_key ^= FRESH;
+            peer.options.idle_timeout = Some(Duration::ZERO);
+        }
     }
     peer
+}
+
+/// Certificates in Pingora's terms.
+struct Material {
+    authorities: Option<Arc<CaType>>,
+    identity: Option<Arc<CertKey>>,
+}
+
+/// Prepares certificates for [`peer`], all as DER: authorities to trust instead of the system's, and a client's
+/// chain, leaf first, with its key. The caller has checked that each of them can be read.
+pub fn material(
+    authorities: Option<Vec<Vec<u8>>>,
+    identity: Option<(Vec<Vec<u8>>, Vec<u8>)>,
+) -> Arc<dyn Any + Send + Sync> {
+    let authorities = authorities
+        .map(|all| all.into_iter().map(|der| WrappedX509::new(der, parse_x509)).collect::<Vec<_>>().into());
+    let identity = identity.map(|(chain, key)| Arc::new(CertKey::new(chain, key)));
+    Arc::new(Material { authorities, identity })
 }
 
 /// The head that Pingora sees while a request is held, and clones for every attempt.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
-use pingora_core::Result;
 use pingora_core::protocols::http::ServerSession as HttpSession;
+use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::ResponseHeader;
 use pingora_timeout::fast_timeout::fast_timeout;
 
@@ -87,8 +87,9 @@ pub async fn turn_away(
 
 fn refusal_head(public: &Public, id: &RequestId) -> Result<ResponseHeader> {
     let mut head = head(public.status, Downward::Json, id)?;
-    if let Some((name, value)) = public.header {
-        head.insert_header(HeaderName::from_static(name), HeaderValue::from_static(value))?;
+    for (name, value) in &public.headers {
+        let value = HeaderValue::from_str(value).or_err(ErrorType::InvalidHTTPHeader, "a header of ours")?;
+        head.insert_header(HeaderName::from_static(name), value)?;
     }
     Ok(head)
 }
@@ -116,6 +117,8 @@ fn after(error: &GatewayError, session: &mut HttpSession) -> After {
         | GatewayError::WrongMethod { .. }
         | GatewayError::TooLarge
         | GatewayError::Rejected(_)
+        | GatewayError::Blocked
+        | GatewayError::Busy { .. }
         | GatewayError::UpstreamDown { .. }
         | GatewayError::Internal(_) => prepare_drain(session),
     }

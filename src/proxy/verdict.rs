@@ -1,91 +1,139 @@
 //! Why an attempt failed, and what follows from it: from Pingora's errors to our own words and back.
 
+use std::time::Duration;
+
 use pingora_core::{Error, ErrorSource, ErrorType};
 
-use super::exchange::{Answer, AttemptCount, Client, Relay, SecondChance};
+use super::answer;
+use super::exchange::{Answer, Client, Failures, Relay, SecondChance};
 use super::held::OVERDUE;
-use crate::error::{GatewayError, Rejection, UpstreamFault};
+use crate::error::{GatewayError, UpstreamFault};
+use crate::metrics::Metrics;
 use crate::names::Alias;
+use crate::rules::attempt::Attempt;
 use crate::rules::catalog::AliasEntry;
-use crate::rules::failover::{Sent, Verdict, judge};
+use crate::rules::failover::{self, Blame, Sent, Told, Verdict};
 use crate::rules::pools::Backend;
+use crate::rules::retry::RetryRules;
+use crate::rules::tick::Tick;
+
+/// How long a busy backend that does not say is left alone.
+const COOL_DOWN: Duration = Duration::from_secs(1);
 
 /// Judges a failed attempt and marks the error accordingly. `reused` says whether the connection had
 /// served before.
-pub fn after_failure(error: &mut Error, relay: &mut Relay, entry: &AliasEntry, reused: bool) {
+pub fn after_failure(
+    error: &mut Error,
+    relay: &mut Relay,
+    entry: &AliasEntry,
+    metrics: &Metrics,
+    now: Tick,
+    reused: bool,
+) {
     error.set_retry(false);
     if client_left(error, relay) {
         relay.client = Client::Left;
-        failure(relay, entry, "client_left");
+        close(relay, entry, |_, backend| backend.metrics.failed("client_left"));
         return;
     }
     if relay.control.is_over() {
         // Only the backend's connection lingered.
         return;
     }
-    let fault = relay.control.fault().unwrap_or_else(|| match relay.answer {
+    let fault = relay.control.fault().unwrap_or_else(|| match &relay.answer {
         // Refused, and the reasons broke off.
-        Answer::Rejection { status, .. } => UpstreamFault::RejectedRequest(status),
+        Answer::Refusal { status, body } => answer::why(*status, body),
         Answer::Asked | Answer::Whole(_) | Answer::Events(_) => classify(error),
     });
     relay.control.blame(fault);
-    relay.last_fault = Some(fault);
-    failure(relay, entry, fault.label());
     if stale(fault, reused, relay) {
         // A server may close a kept connection at any time (RFC 9112, 9.5); that says nothing of its
         // health, and it had not begun to answer.
-        relay.second_chance = SecondChance::Spent;
-        relay.tried.pop();
+        metrics.stale_connections.inc();
+        relay.second_chance = SecondChance::Taken;
         error.set_retry(true);
         return;
     }
-    let spent = match relay.second_chance {
-        SecondChance::Left => relay.attempts,
-        // The dead connection was nobody's attempt.
-        SecondChance::Spent => relay.attempts - 1,
-    };
-    let allowed = entry.routes.iter().map(|route| route.pool.attempts).max().unwrap_or(1);
-    match judge(fault, relay.sent(), allowed.saturating_sub(spent)) {
+    let meaning = failover::judge(fault);
+    settle(relay, entry, fault, now);
+    relay.spent.attempts += 1;
+    relay.spent.unsure += usize::from(failover::is_unsure(meaning.again));
+    let on_timeout = relay.asked(entry).is_none_or(|(route, _, _)| route.pool.retry.on_timeout);
+    let rules = RetryRules { on_timeout, ..entry.retry };
+    match failover::verdict(meaning.again, relay.sent(), relay.spent, &rules) {
         Verdict::TryNext => error.set_retry(true),
+        Verdict::TryOtherRoute => {
+            relay.from_route = relay.tried.last().map_or(0, |last| last.route + 1);
+            error.set_retry(true);
+        }
         Verdict::Refuse => {}
     }
 }
 
-/// The refusal that a failed request ends with.
-pub fn refusal(fault: Option<UpstreamFault>, alias: &Alias) -> GatewayError {
-    match fault {
-        Some(UpstreamFault::RejectedRequest(_)) => GatewayError::Rejected(Rejection::Other),
-        Some(UpstreamFault::ContextOverflow) => GatewayError::Rejected(Rejection::ContextOverflow),
-        fault => GatewayError::UpstreamDown {
-            alias: alias.clone(),
-            fault: fault.unwrap_or(UpstreamFault::NoBackend),
-        },
-    }
-}
-
-/// Counts an attempt that failed, unless its end has been counted.
-pub fn failure(relay: &mut Relay, entry: &AliasEntry, label: &'static str) {
-    if let Some(backend) = uncounted(relay, entry) {
-        backend.metrics.failed(label);
-    }
+/// Enters the end of a failed attempt everywhere: the request's own account, the backend's health, the metrics.
+/// Does nothing when that has been done.
+pub fn settle(relay: &mut Relay, entry: &AliasEntry, fault: UpstreamFault, now: Tick) {
+    let meaning = failover::judge(fault);
+    let (wait, sent) = (relay.retry_after.unwrap_or(COOL_DOWN), relay.sent());
+    relay.failures = match (meaning.told, relay.failures) {
+        (Told::Busy, Failures::None) => Failures::Busy(wait),
+        (Told::Busy, Failures::Busy(sooner)) => Failures::Busy(sooner.min(wait)),
+        (Told::Busy | Told::Unavailable | Told::Rejected(_) | Told::Blocked, _) => Failures::Other(fault),
+    };
+    close(relay, entry, |attempt, backend| {
+        backend.metrics.failed(fault.label());
+        // A long answer that ran out of the request's whole time says nothing of its backend.
+        let too_long = fault == UpstreamFault::TotalTimeout && sent == Sent::Some;
+        let blame = if too_long { Blame::Nobody } else { meaning.blame };
+        match blame {
+            Blame::Nobody => attempt.refused(now),
+            Blame::Failing => {
+                if attempt.failed(now) {
+                    log::warn!("backend {} is let go of for a while: {}", backend.name, fault.label());
+                }
+            }
+            Blame::Busy => {
+                attempt.refused(now);
+                attempt.member().vitals.cool_down(now.plus(wait));
+            }
+            Blame::Credential => {
+                attempt.refused(now);
+                backend.metrics.credential_refused.inc();
+                if backend.credential.refused(now) {
+                    log::error!(
+                        "backend {} refuses our credential ({}): it is left out for a minute; see to its key or account",
+                        backend.name,
+                        fault.label()
+                    );
+                }
+            }
+        }
+    });
 }
 
 /// Counts an attempt that led to a complete answer, unless its end has been counted.
 pub fn success(relay: &mut Relay, entry: &AliasEntry) {
-    if let Some(backend) = uncounted(relay, entry) {
-        backend.metrics.succeeded();
+    close(relay, entry, |_, backend| backend.metrics.succeeded());
+}
+
+/// Takes the attempt that runs, if there still is one, for its last word.
+fn close(relay: &mut Relay, entry: &AliasEntry, last_word: impl FnOnce(&mut Attempt, &Backend)) {
+    if let Some(mut attempt) = relay.attempt.take()
+        && let Some((_, backend, _)) = relay.asked(entry)
+    {
+        last_word(&mut attempt, backend);
     }
 }
 
-/// The backend of an attempt whose end has not been counted, and now is.
-fn uncounted<'e>(relay: &mut Relay, entry: &'e AliasEntry) -> Option<&'e Backend> {
-    match relay.counted {
-        AttemptCount::Done => None,
-        AttemptCount::Open => {
-            relay.counted = AttemptCount::Done;
-            let (_, backend) = relay.tried.last()?.of(&entry.routes)?;
-            Some(backend)
-        }
+/// The refusal that a failed request ends with.
+pub fn refusal(fault: Option<UpstreamFault>, failures: Failures, alias: &Alias) -> GatewayError {
+    let fault = fault.unwrap_or(UpstreamFault::NoBackend);
+    let down = |fault| GatewayError::UpstreamDown { alias: alias.clone(), fault };
+    match (failover::judge(fault).told, failures) {
+        (Told::Rejected(why), _) => GatewayError::Rejected(why),
+        (Told::Blocked, _) => GatewayError::Blocked,
+        (Told::Busy, Failures::Busy(wait)) => GatewayError::Busy { alias: alias.clone(), wait },
+        (Told::Busy | Told::Unavailable, _) => down(fault),
     }
 }
 

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::balance::Dice;
+use super::headers::UpwardHead;
 use super::pools::Pool;
+use super::retry::{Budget, RetryRules};
 use crate::error::GatewayError;
 use crate::metrics::AliasMetrics;
 use crate::names::Alias;
@@ -20,6 +23,12 @@ pub struct AliasEntry {
     /// In order of priority; at least one.
     pub routes: Vec<Route>,
     pub expose: Expose,
+    /// How often its requests may be asked again: the most that any of its routes allows.
+    pub retry: RetryRules,
+    /// What it has spent on that.
+    pub budget: Budget,
+    /// For waits between attempts.
+    pub dice: Dice,
     /// The body of `GET /v1/models/{id}`.
     pub card: Bytes,
     /// The event that ends a stream that broke after it had begun.
@@ -33,6 +42,8 @@ pub struct Route {
     pub pool: Arc<Pool>,
     /// The backing model's name, escaped for JSON once.
     pub model: JsonText,
+    /// What each backend of the pool is sent, in their order.
+    pub heads: Arc<[UpwardHead]>,
 }
 
 /// The aliases of one tenant.

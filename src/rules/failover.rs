@@ -1,6 +1,134 @@
-//! What happens after a failed attempt: another backend, or a refusal.
+//! What follows from a failed attempt: for the next one, for the backend, and for the client.
+//!
+//! One table says it all, row by row; whoever wonders why a request was or was not asked again finds it here.
 
-use crate::error::UpstreamFault;
+use crate::error::{Reason, Rejection, UpstreamFault};
+
+/// What a fault means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meaning {
+    pub again: Again,
+    pub blame: Blame,
+    pub told: Told,
+}
+
+/// Whether somebody else may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Nothing was sent, or the answer itself says that nothing was done.
+    Safe,
+    /// It may have been worked on, and paid for.
+    Unsure,
+    /// The same, and a matter of patience: an operator may forbid it.
+    OutOfTime,
+    /// This backing model cannot do it; another route's may.
+    OtherRoute,
+    /// Nobody would do better, or nobody may be asked.
+    Never,
+}
+
+/// What it says of the backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// Nothing: the client or the operator is at fault, or it is simply so.
+    Nobody,
+    /// It fails.
+    Failing,
+    /// It is busy and wants to be left alone for a while.
+    Busy,
+    /// It does not take our credential, or the account behind it is empty.
+    Credential,
+}
+
+/// What the client is told when it was the last word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// The model is not available.
+    Unavailable,
+    /// The model is busy, if that is all that any backend said.
+    Busy,
+    /// The request is wrong.
+    Rejected(Rejection),
+    /// A content policy forbids it.
+    Blocked,
+}
+
+const fn meaning(again: Again, blame: Blame, told: Told) -> Meaning {
+    Meaning { again, blame, told }
+}
+
+const UNAVAILABLE: Meaning = meaning(Again::Unsure, Blame::Failing, Told::Unavailable);
+
+/// The row for a fault.
+pub fn judge(fault: UpstreamFault) -> Meaning {
+    match fault {
+        UpstreamFault::Connect | UpstreamFault::ConnectTimeout | UpstreamFault::Tls => {
+            meaning(Again::Safe, Blame::Failing, Told::Unavailable)
+        }
+        UpstreamFault::NoBackend => meaning(Again::Never, Blame::Nobody, Told::Unavailable),
+        UpstreamFault::AllBusy => meaning(Again::Never, Blame::Nobody, Told::Busy),
+        UpstreamFault::FirstByteTimeout | UpstreamFault::IdleTimeout => {
+            meaning(Again::OutOfTime, Blame::Failing, Told::Unavailable)
+        }
+        UpstreamFault::TotalTimeout => meaning(Again::Never, Blame::Failing, Told::Unavailable),
+        UpstreamFault::Reset
+        | UpstreamFault::BadResponse
+        | UpstreamFault::BadContentType
+        | UpstreamFault::BadEncoding
+        | UpstreamFault::BadJson
+        | UpstreamFault::BadShape
+        | UpstreamFault::EventTooLarge
+        | UpstreamFault::Truncated => UNAVAILABLE,
+        // A client can ask for long answers; that must not cost others the backend.
+        UpstreamFault::TooLarge => meaning(Again::Unsure, Blame::Nobody, Told::Unavailable),
+        UpstreamFault::Status { status, reason } => refusal(status, reason),
+        UpstreamFault::ErrorInAnswer(said) => refusal(said.status.unwrap_or(usual(said.reason)), said.reason),
+    }
+}
+
+/// The row for an answer that says no: with this status, for this reason. The first that fits counts.
+fn refusal(status: u16, reason: Reason) -> Meaning {
+    let blocked = meaning(Again::Never, Blame::Nobody, Told::Blocked);
+    let rejected = |why| meaning(Again::Never, Blame::Nobody, Told::Rejected(why));
+    match (status, reason) {
+        (_, Reason::ContentPolicy) => blocked,
+        (401 | 402 | 403 | 407, _) | (_, Reason::BadCredential | Reason::Quota) => {
+            meaning(Again::Safe, Blame::Credential, Told::Unavailable)
+        }
+        (_, Reason::ContextOverflow) => rejected(Rejection::ContextOverflow),
+        (429 | 498, _) => meaning(Again::Safe, Blame::Busy, Told::Busy),
+        (529, _) | (503, Reason::Capacity) | (500..=599, Reason::RateLimited) => {
+            meaning(Again::Unsure, Blame::Busy, Told::Busy)
+        }
+        // The alias exists, so it is our configuration that is wrong; for one model, not for the backend.
+        (404 | 405 | 410 | 501, _) | (_, Reason::NoSuchModel) => {
+            meaning(Again::Safe, Blame::Nobody, Told::Unavailable)
+        }
+        (400 | 422, Reason::Unsupported) => {
+            meaning(Again::OtherRoute, Blame::Nobody, Told::Rejected(Rejection::Other))
+        }
+        (400 | 413 | 422, _) => rejected(Rejection::Other),
+        (300..=399, _) => meaning(Again::Never, Blame::Failing, Told::Unavailable),
+        (408, _) | (500..=599, _) => UNAVAILABLE,
+        (400..=499, _) => meaning(Again::Unsure, Blame::Nobody, Told::Unavailable),
+        // A success that is none of the API's, or no status that HTTP knows.
+        (_, _) => UNAVAILABLE,
+    }
+}
+
+/// The status that an error would have had, if it had been sent as one.
+fn usual(reason: Reason) -> u16 {
+    match reason {
+        Reason::RateLimited => 429,
+        Reason::Capacity => 503,
+        Reason::ContextOverflow | Reason::Unsupported => 400,
+        Reason::BadCredential => 401,
+        Reason::Quota => 402,
+        Reason::ContentPolicy => 403,
+        Reason::NoSuchModel => 404,
+        Reason::Other => 500,
+    }
+}
 
 /// What the client has of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,80 +139,50 @@ pub enum Sent {
     Some,
 }
 
+/// What a request has cost so far, the failed attempt included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spent {
+    /// Attempts in all.
+    pub attempts: usize,
+    /// Attempts that a backend may have worked on.
+    pub unsure: usize,
+}
+
 /// What to do after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
+    /// Ask another backend, if the budget allows.
     TryNext,
+    /// Ask another route.
+    TryOtherRoute,
     Refuse,
 }
 
-/// Judges a failed attempt; `left` is how many attempts the request still has.
-pub fn judge(fault: UpstreamFault, sent: Sent, left: usize) -> Verdict {
+/// Whether a request may be asked again.
+pub fn verdict(again: Again, sent: Sent, spent: Spent, rules: &super::retry::RetryRules) -> Verdict {
     match sent {
         Sent::Some => return Verdict::Refuse,
-        Sent::Nothing if left == 0 => return Verdict::Refuse,
+        Sent::Nothing if spent.attempts >= rules.attempts => return Verdict::Refuse,
         Sent::Nothing => {}
     }
-    match fault {
-        // The request itself is at fault, or its time is up: nobody else would do better.
-        UpstreamFault::RejectedRequest(_)
-        | UpstreamFault::ContextOverflow
-        | UpstreamFault::TotalTimeout
-        | UpstreamFault::NoBackend => Verdict::Refuse,
-        UpstreamFault::Connect
-        | UpstreamFault::ConnectTimeout
-        | UpstreamFault::Tls
-        | UpstreamFault::FirstByteTimeout
-        | UpstreamFault::IdleTimeout
-        | UpstreamFault::Reset
-        | UpstreamFault::BadResponse
-        | UpstreamFault::Status(_)
-        | UpstreamFault::BadContentType
-        | UpstreamFault::BadEncoding
-        | UpstreamFault::BadJson
-        | UpstreamFault::BadShape
-        | UpstreamFault::ErrorInAnswer
-        | UpstreamFault::EventTooLarge
-        | UpstreamFault::TooLarge
-        | UpstreamFault::Truncated => Verdict::TryNext,
+    let resend = if spent.unsure > rules.resend { Verdict::Refuse } else { Verdict::TryNext };
+    match again {
+        Again::Safe => Verdict::TryNext,
+        Again::OtherRoute => Verdict::TryOtherRoute,
+        Again::Unsure => resend,
+        Again::OutOfTime if rules.on_timeout => resend,
+        Again::OutOfTime | Again::Never => Verdict::Refuse,
     }
 }
 
-/// What a backend's status says of it; `None` for a success.
-pub fn status(status: u16) -> Option<UpstreamFault> {
-    match status {
-        200 => None,
-        // It has read the request and will not have it. 401, 403 and 404 are about our key and our
-        // configuration, so they are not the client's fault.
-        400 | 413 | 422 => Some(UpstreamFault::RejectedRequest(status)),
-        other => Some(UpstreamFault::Status(other)),
+/// Whether an attempt that ended so may have been worked on.
+pub fn is_unsure(again: Again) -> bool {
+    match again {
+        Again::Unsure | Again::OutOfTime => true,
+        Again::Safe | Again::OtherRoute | Again::Never => false,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_is_tried_again_once_the_client_has_a_part_or_the_attempts_are_spent() {
-        for fault in [UpstreamFault::Connect, UpstreamFault::Status(503), UpstreamFault::Truncated] {
-            assert_eq!(judge(fault, Sent::Nothing, 1), Verdict::TryNext);
-            assert_eq!(judge(fault, Sent::Nothing, 0), Verdict::Refuse);
-            assert_eq!(judge(fault, Sent::Some, 9), Verdict::Refuse);
-        }
-    }
-
-    #[test]
-    fn a_request_that_a_backend_refused_goes_nowhere_else() {
-        for code in [400, 413, 422] {
-            let fault = status(code).unwrap();
-            assert_eq!(judge(fault, Sent::Nothing, 5), Verdict::Refuse, "{code}");
-        }
-        for code in [201, 204, 301, 401, 402, 403, 404, 408, 429, 500, 503, 529] {
-            let fault = status(code).unwrap();
-            assert_eq!(judge(fault, Sent::Nothing, 5), Verdict::TryNext, "{code}");
-        }
-        assert_eq!(status(200), None);
-    }
-}
+mod tests;

@@ -17,16 +17,65 @@ pub const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffe
 /// Who we say we are to a backend.
 const USER_AGENT: &str = concat!("byname/", env!("CARGO_PKG_VERSION"));
 
-/// The head that goes up to one backend: constant, but for the body's length and the request's id.
+/// Where a request goes on a backend, and how we say who we are. It differs by dialect.
+pub struct Door {
+    target: String,
+    credential: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Door {
+    /// OpenAI's own: the model is named in the body, the key is a bearer token. `None` when the key
+    /// cannot stand in a header.
+    pub fn openai(base_path: &str, key: Option<&Secret>) -> Option<Self> {
+        let credential = match key {
+            Some(key) => Some((header::AUTHORIZATION, sensitive(&format!("Bearer {}", key.reveal()))?)),
+            None => None,
+        };
+        Some(Self { target: format!("{base_path}/chat/completions"), credential })
+    }
+
+    /// Azure's: the model is a deployment in the path, the version of the API stands in the query, and
+    /// the key has a header of its own.
+    pub fn azure(base_path: &str, deployment: &str, api_version: &str, key: Option<&Secret>) -> Option<Self> {
+        let deployment = percent_encoded(deployment);
+        let target =
+            format!("{base_path}/openai/deployments/{deployment}/chat/completions?api-version={api_version}");
+        let credential = match key {
+            Some(key) => Some((HeaderName::from_static("api-key"), sensitive(key.reveal())?)),
+            None => None,
+        };
+        Some(Self { target, credential })
+    }
+}
+
+fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// A path segment with all but the unreserved characters escaped (RFC 3986, 2.3).
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        use std::fmt::Write;
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
+/// The head that goes up to one backend for one model: constant, but for the body's length and the request's id.
 #[derive(Debug, Clone)]
 pub struct UpwardHead(RequestHeader);
 
 impl UpwardHead {
-    /// `host` is what the `Host` header says; `base_path` is what stands before `/chat/completions`.
-    /// `None` when a part cannot stand in a head.
-    pub fn new(host: &str, base_path: &str, key: Option<&Secret>) -> Option<Self> {
-        let path = format!("{base_path}/chat/completions");
-        let mut head = RequestHeader::build_no_case(Method::POST, path.as_bytes(), Some(8)).ok()?;
+    /// `host` is what the `Host` header says. `None` when a part cannot stand in a head.
+    pub fn new(host: &str, door: &Door) -> Option<Self> {
+        let mut head = RequestHeader::build_no_case(Method::POST, door.target.as_bytes(), Some(8)).ok()?;
         let mut insert = |name: HeaderName, value: HeaderValue| head.insert_header(name, value).ok();
         insert(header::HOST, HeaderValue::from_str(host).ok()?)?;
         insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT))?;
@@ -34,12 +83,23 @@ impl UpwardHead {
         // Compressed answers would have to be unpacked before they can be checked.
         insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))?;
         insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
-        if let Some(key) = key {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.reveal())).ok()?;
-            value.set_sensitive(true);
-            insert(header::AUTHORIZATION, value)?;
+        if let Some((name, value)) = &door.credential {
+            insert(name.clone(), value.clone())?;
         }
         Some(Self(head))
+    }
+
+    /// The head of an active check of the same backend: a GET on this path, with the same credential.
+    pub fn check(host: &str, path: &str, door: &Door) -> Option<RequestHeader> {
+        let mut head = RequestHeader::build_no_case(Method::GET, path.as_bytes(), Some(4)).ok()?;
+        let mut insert = |name: HeaderName, value: HeaderValue| head.insert_header(name, value).ok();
+        insert(header::HOST, HeaderValue::from_str(host).ok()?)?;
+        insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT))?;
+        insert(header::ACCEPT, HeaderValue::from_static("*/*"))?;
+        if let Some((name, value)) = &door.credential {
+            insert(name.clone(), value.clone())?;
+        }
+        Some(head)
     }
 
     /// The head for a body of this length.
@@ -103,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_head_that_goes_up_has_these_headers_and_no_others() {
-        let head = UpwardHead::new("h:1", "/v1", Some(&Secret::new("s3cret"))).unwrap();
+        let door = Door::openai("/v1", Some(&Secret::new("s3cret"))).unwrap();
+        let head = UpwardHead::new("h:1", &door).unwrap();
         assert!(!format!("{head:?}").contains("s3cret"));
         let head = head.for_body(7, HeaderValue::from_static("id")).unwrap();
         assert_eq!((&head.method, head.uri.path()), (&Method::POST, "/v1/chat/completions"));
@@ -119,7 +180,22 @@ mod tests {
             "x-request-id",
         ];
         assert_eq!(names, expected);
-        assert!(UpwardHead::new("h", "", Some(&Secret::new("line\nbreak"))).is_none());
+        assert!(Door::openai("", Some(&Secret::new("line\nbreak"))).is_none());
+    }
+
+    #[test]
+    fn azure_has_the_deployment_in_the_path_and_the_key_in_its_own_header() {
+        let door = Door::azure("", "gpt 4/ü", "2024-10-21", Some(&Secret::new("s3cret"))).unwrap();
+        let head = UpwardHead::new("r.example", &door).unwrap();
+        assert!(!format!("{head:?}").contains("s3cret"));
+        let head = head.for_body(7, HeaderValue::from_static("id")).unwrap();
+        let target = head.uri.path_and_query().unwrap().as_str();
+        assert_eq!(target, "/openai/deployments/gpt%204%2F%C3%BC/chat/completions?api-version=2024-10-21");
+        assert_eq!(head.headers["api-key"], "s3cret");
+        assert!(!head.headers.contains_key(header::AUTHORIZATION));
+        let check = UpwardHead::check("r.example", "/status?full=1", &door).unwrap();
+        assert_eq!((&check.method, check.uri.to_string().as_str()), (&Method::GET, "/status?full=1"));
+        assert_eq!(check.headers["api-key"], "s3cret");
     }
 
     #[test]

@@ -2,11 +2,20 @@
 //!
 //! No input or output and no clock of its own: the time is an argument.
 
+pub mod attempt;
 pub mod auth;
+pub mod balance;
+pub mod breaker;
 pub mod catalog;
+pub mod credential;
 pub mod failover;
 pub mod headers;
 pub mod pools;
+pub mod reach;
+pub mod retry;
 pub mod route;
+pub mod tick;
 pub mod timeouts;
 pub mod tokens;
+pub mod vitals;
+pub mod window;

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::content::Content;
 use super::lenient::{Count, Loose, Object, Text};
+use super::rejection;
 use super::tool_calls::{Function, ToolCall};
 use super::usage::Counts;
 use crate::error::UpstreamFault;
@@ -21,7 +22,8 @@ pub(super) struct Answer<'a> {
     pub(super) choices: Option<Vec<Object<Choice<'a>>>>,
     #[serde(borrow)]
     usage: Option<Object<Counts<'a>>>,
-    error: Option<IgnoredAny>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
     #[serde(borrow)]
     x_groq: Option<Object<Aside<'a>>>,
 }
@@ -31,7 +33,8 @@ pub(super) struct Answer<'a> {
 struct Aside<'a> {
     #[serde(borrow)]
     usage: Option<Object<Counts<'a>>>,
-    error: Option<IgnoredAny>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
 }
 
 /// One of the `n` alternatives.
@@ -49,6 +52,9 @@ pub(super) struct Choice<'a> {
     /// Read only where the alias exposes it.
     #[serde(borrow)]
     pub(super) logprobs: Option<&'a RawValue>,
+    /// What broke off this one alone.
+    #[serde(borrow)]
+    pub(super) error: Option<&'a RawValue>,
 }
 
 /// A message, or what a chunk adds to one.
@@ -96,7 +102,8 @@ impl<'a> Answer<'a> {
         };
         let aside = answer.x_groq.as_ref().and_then(|Object(aside)| aside.error);
         match answer.error.or(aside) {
-            Some(_) => Err(UpstreamFault::ErrorInAnswer),
+            Some(error) => Err(reported(error)),
+            None if answer.choices.is_none() && is_flat_error(json) => Err(told(json)),
             None => Ok(answer),
         }
     }
@@ -108,27 +115,56 @@ impl<'a> Answer<'a> {
     }
 }
 
+/// The fault that an error object behind a success status is.
+pub(super) fn reported(error: &RawValue) -> UpstreamFault {
+    told(error.get())
+}
+
+fn told(json: &str) -> UpstreamFault {
+    UpstreamFault::ErrorInAnswer(rejection::classify(json.as_bytes()))
+}
+
 /// Names the fault of a document that could not be read. A slow path: it may read it again.
 fn fault(json: &str, category: Category) -> UpstreamFault {
     match category {
-        Category::Data => match serde_json::from_str::<Object<Verdict>>(json) {
-            Ok(Object(Verdict { error: Some(_) })) => UpstreamFault::ErrorInAnswer,
-            Ok(Object(Verdict { error: None })) => UpstreamFault::BadShape,
-            Err(why) if why.is_data() => UpstreamFault::BadShape,
+        Category::Data => match serde_json::from_str::<Object<Verdict<'_>>>(json) {
+            Ok(Object(verdict)) if verdict.is_error() => told(json),
+            Ok(Object(_)) => UpstreamFault::BadShape,
+            Err(why) if why.is_data() => match serde_json::from_str::<Vec<Object<Verdict<'_>>>>(json) {
+                Ok(several) if several.iter().any(|Object(verdict)| verdict.is_error()) => told(json),
+                Ok(_) | Err(_) => UpstreamFault::BadShape,
+            },
             Err(_) => UpstreamFault::BadJson,
         },
         Category::Syntax | Category::Eof | Category::Io => UpstreamFault::BadJson,
     }
 }
 
+/// Whether a document without choices is itself an error: some servers wrap theirs in nothing.
+fn is_flat_error(json: &str) -> bool {
+    serde_json::from_str::<Object<Verdict<'_>>>(json).is_ok_and(|Object(verdict)| verdict.is_error())
+}
+
+/// What tells an error from anything else.
 #[derive(Deserialize)]
-struct Verdict {
+struct Verdict<'a> {
     error: Option<IgnoredAny>,
+    #[serde(borrow, default)]
+    object: Loose<'a>,
+    #[serde(borrow, default, rename = "type")]
+    kind: Loose<'a>,
+}
+
+impl Verdict<'_> {
+    fn is_error(&self) -> bool {
+        self.error.is_some() || self.object.said() == Some("error") || self.kind.said() == Some("error")
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Reason, Said};
 
     #[test]
     fn each_fault_has_its_name() {
@@ -150,14 +186,32 @@ mod tests {
             (r#"{"choices":[{"delta":{"content":1}}]}"#, UpstreamFault::BadShape),
             (r#"{"choices":[{"finish_reason":1}]}"#, UpstreamFault::BadShape),
             (r#"{"usage":{"prompt_tokens":-1}}"#, UpstreamFault::BadShape),
-            (r#"{"error":{"message":"m"}}"#, UpstreamFault::ErrorInAnswer),
-            (r#"{"error":"m","choices":[{"delta":{}}]}"#, UpstreamFault::ErrorInAnswer),
-            (r#"{"choices":7,"error":"m"}"#, UpstreamFault::ErrorInAnswer),
-            (r#"{"x_groq":{"error":"m"},"choices":[]}"#, UpstreamFault::ErrorInAnswer),
         ] {
             assert_eq!(Answer::read(json.as_bytes()).err(), Some(fault), "{json}");
         }
         assert_eq!(Answer::read(b"{\"a\":\"\xff\"}").err(), Some(UpstreamFault::BadJson));
+    }
+
+    #[test]
+    fn an_error_is_found_wherever_it_stands_and_says_why() {
+        let said = |reason, status| Some(UpstreamFault::ErrorInAnswer(Said { reason, status }));
+        for (json, fault) in [
+            (r#"{"error":{"message":"m"}}"#, said(Reason::Other, None)),
+            (r#"{"error":"m","choices":[{"delta":{}}]}"#, said(Reason::Other, None)),
+            (r#"{"choices":7,"error":{"code":503}}"#, said(Reason::Other, Some(503))),
+            (r#"{"x_groq":{"error":"over_capacity"},"choices":[]}"#, said(Reason::Capacity, None)),
+            (r#"{"error":{"code":"content_filter","status":400}}"#, said(Reason::ContentPolicy, Some(400))),
+            (
+                r#"[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}]"#,
+                said(Reason::RateLimited, Some(429)),
+            ),
+            (r#"{"object":"error","type":"BadRequestError","code":400}"#, said(Reason::Other, Some(400))),
+            (r#"{"type":"error","error":{"type":"overloaded_error"}}"#, said(Reason::Capacity, None)),
+            (r#"[{"index":0}]"#, Some(UpstreamFault::BadShape)),
+            (r#"{"object":"chat.completion.chunk","type":7}"#, None),
+        ] {
+            assert_eq!(Answer::read(json.as_bytes()).err(), fault, "{json}");
+        }
     }
 
     #[test]

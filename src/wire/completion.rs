@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use super::answer::{Answer, Choice, Said};
+use super::answer::{Answer, Choice, Said, reported};
 use super::finish::Finish;
 use super::lenient::{Count, Object};
 use super::logprobs;
@@ -72,6 +72,8 @@ fn write_choice(
     voice: &Voice,
     expose: Expose,
 ) -> Result<(), UpstreamFault> {
+    // A choice that broke off may come without a message.
+    let finish = finish(choice)?;
     let Object(message) = choice.message.as_ref().ok_or(UpstreamFault::BadShape)?;
     let index = index(choice, position)?;
     pen.raw(b"{\"index\":");
@@ -83,7 +85,7 @@ fn write_choice(
     }
     write_beside_content(pen, message, index, voice, expose)?;
     pen.raw(b"}");
-    write_finish(pen, finish(choice)?);
+    write_finish(pen, finish);
     if let Some(json) = choice.logprobs.filter(|_| expose.logprobs) {
         logprobs::write(pen, json)?;
     }
@@ -124,7 +126,13 @@ pub(super) fn index(choice: &Choice<'_>, position: u64) -> Result<u64, UpstreamF
 }
 
 /// Why a choice ended, if it did.
+///
+/// # Errors
+/// `ErrorInAnswer`, if the model broke off.
 pub(super) fn finish(choice: &Choice<'_>) -> Result<Option<Finish>, UpstreamFault> {
+    if let Some(error) = choice.error {
+        return Err(reported(error));
+    }
     choice.finish_reason.as_ref().map_or(Ok(None), |word| Finish::read(word.as_str()))
 }
 

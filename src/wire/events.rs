@@ -193,8 +193,8 @@ pub(super) enum Event<'a> {
     Nothing,
     /// `[DONE]`.
     Done,
-    /// The upstream calls it an error.
-    Error,
+    /// The upstream calls it an error: its data, whatever that is.
+    Error(Cow<'a, [u8]>),
     /// One JSON document, if all is well.
     Data(Cow<'a, [u8]>),
 }
@@ -223,7 +223,7 @@ impl<'a> Event<'a> {
         }
         match data {
             None => Self::Nothing,
-            Some(_) if name == b"error" => Self::Error,
+            Some(data) if name == b"error" => Self::Error(data),
             Some(data) => match data.trim_ascii() {
                 b"" => Self::Nothing,
                 b"[DONE]" => Self::Done,

@@ -2,7 +2,7 @@
 //!
 //! Promises that no other word gets out. Never lets a failure pass as an ending.
 
-use crate::error::UpstreamFault;
+use crate::error::{Said, UpstreamFault};
 
 /// A `finish_reason` that a client may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Finish {
             "tool_calls" | "tool_call" | "tool_use" => Ok(Self::ToolCalls),
             "content_filter" | "content_filtered" | "safety" | "recitation" => Ok(Self::ContentFilter),
             "function_call" => Ok(Self::FunctionCall),
-            "error" | "abort" => Err(UpstreamFault::ErrorInAnswer),
+            "error" | "abort" => Err(UpstreamFault::ErrorInAnswer(Said::NOTHING)),
             // `end_turn`, `eos`, `stop_sequence`, `complete` and whatever comes next: it ended.
             _ => Ok(Self::Stop),
         }
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn breaking_off_is_no_ending_and_an_empty_word_is_none() {
         for word in ["error", "abort", "ERROR"] {
-            assert_eq!(Finish::read(word), Err(UpstreamFault::ErrorInAnswer), "{word}");
+            assert_eq!(Finish::read(word), Err(UpstreamFault::ErrorInAnswer(Said::NOTHING)), "{word}");
         }
         assert_eq!(Finish::read(""), Ok(None));
     }

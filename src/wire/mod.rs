@@ -16,6 +16,7 @@ mod pen;
 pub mod refusal;
 pub mod rejection;
 pub mod request;
+pub mod retry_after;
 mod scan;
 pub mod splice;
 pub mod sse;

@@ -11,6 +11,7 @@ use super::chunk::{self, Manner, Written};
 use super::completion::Expose;
 use super::events::{Event, Splitter};
 use super::pen::Pen;
+use super::rejection;
 use super::tool_calls::Tracks;
 use super::usage::{Delivered, Usage};
 use super::voice::Voice;
@@ -160,7 +161,7 @@ impl Teller {
         match event {
             Event::Nothing => Ok(Life::Open),
             Event::Done => self.end(out),
-            Event::Error => Err(UpstreamFault::ErrorInAnswer),
+            Event::Error(data) => Err(UpstreamFault::ErrorInAnswer(rejection::classify(&data))),
             Event::Data(json) => self.chunk(&json, out),
         }
     }

@@ -1,8 +1,7 @@
 //! Where a backend's key is to be found. The key itself never stands in a configuration, and if it
 //! does, it is not shown.
 
-use std::path::PathBuf;
-
+use super::path::file;
 use crate::config::at::At;
 use crate::config::complaint::{Complaints, Told};
 use crate::config::plan::SecretRef;
@@ -21,7 +20,7 @@ pub(super) fn secret(at: &At<'_>, out: &mut Complaints) -> Result<SecretRef, Tol
     let fields = at.fields_near_secret(&["env", "file", "credential"], out)?;
     match (fields.get("env"), fields.get("file"), fields.get("credential")) {
         (Some(at), None, None) => env(&at, out),
-        (None, Some(at), None) => file(&at, out),
+        (None, Some(at), None) => file(&at, "/etc/byname/demo.key", out).map(SecretRef::File),
         (None, None, Some(at)) => credential(&at, out),
         (None, None, None) => Err(at.complain(out, "does not say where the secret is", MEND)),
         (Some(_), _, _) | (None, Some(_), Some(_)) => {
@@ -39,14 +38,6 @@ fn env(at: &At<'_>, out: &mut Complaints) -> Result<SecretRef, Told> {
     }
     let mend = "write the name of one, made of A-Z a-z 0-9 and _, not its value";
     Err(at.complain(out, "is not the name of an environment variable", mend))
-}
-
-fn file(at: &At<'_>, out: &mut Complaints) -> Result<SecretRef, Told> {
-    let path = at.text(out)?;
-    if path.is_empty() || path.contains('\0') || path.ends_with('/') {
-        return Err(at.complain(out, "is not the path of a file", "write one, such as /etc/byname/demo.key"));
-    }
-    Ok(SecretRef::File(PathBuf::from(path)))
 }
 
 fn credential(at: &At<'_>, out: &mut Complaints) -> Result<SecretRef, Told> {

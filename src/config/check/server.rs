@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::dns::resolvers;
 use crate::config::at::{At, every, truth};
 use crate::config::complaint::{Complaints, Told};
 use crate::config::plan::{Boot, Caps, Listener};
 use crate::config::raw::Value;
 use crate::config::units::{DAY, TICK, count, duration, size};
 
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "listen",
     "admin",
     "demo_model",
@@ -22,6 +23,7 @@ const FIELDS: [&str; 12] = [
     "body_timeout",
     "write_timeout",
     "drain",
+    "dns",
     "openai_models",
 ];
 
@@ -76,6 +78,7 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
     let body_timeout = fields.or("body_timeout", BODY_TIMEOUT, out, |at, out| duration(at, TICK..=DAY, out));
     let write_timeout =
         fields.or("write_timeout", WRITE_TIMEOUT, out, |at, out| duration(at, TICK..=DAY, out));
+    let resolvers = fields.or("dns", Vec::new(), out, resolvers);
     let openai_models = fields.or("openai_models", false, out, truth);
     Ok(Server {
         boot: Boot {
@@ -84,6 +87,7 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
             demo_model: demo_model?,
             threads: threads?,
             drain: drain?,
+            resolvers: resolvers?,
         },
         caps: Caps {
             max_body: max_body?,

@@ -86,6 +86,11 @@ impl Control {
         self.fault.store(None);
     }
 
+    /// Filters: what is still to come of this attempt may not pause for longer than this.
+    pub fn hurry(&self, idle: Duration) {
+        self.idle.store(self.idle.load().min(nanos(idle)));
+    }
+
     /// Held session: the backend is connected; from now on it is expected to answer.
     pub fn connected(&self, now: Instant) {
         self.alive.store(self.since(now));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::{Reason, Said};
 
 const ALL: Expose = Expose { logprobs: true, reasoning: true, usage_details: true };
 
@@ -153,15 +154,35 @@ fn each_fault_has_its_name() {
         (r#"{"choices":[{"delta":{"content":"a"}}]}"#, UpstreamFault::BadShape),
         (r#"{"choices":[{"message":"a"}]}"#, UpstreamFault::BadShape),
         (r#"{"choices":[{"index":-1,"message":{}}]}"#, UpstreamFault::BadShape),
-        (r#"{"error":{"message":"m"}}"#, UpstreamFault::ErrorInAnswer),
-        (r#"{"error":"m"}"#, UpstreamFault::ErrorInAnswer),
-        (r#"{"error":{},"choices":[{"message":{"content":"a"}}]}"#, UpstreamFault::ErrorInAnswer),
-        (
-            r#"{"choices":[{"message":{"content":"a"},"finish_reason":"error"}]}"#,
-            UpstreamFault::ErrorInAnswer,
-        ),
     ] {
         assert_eq!(seen(body, ALL), Err(fault), "{body}");
     }
     assert_eq!(rewrite(b"{\"a\":\"\xc3\"}", &voice(), ALL), Err(UpstreamFault::BadJson));
+}
+
+#[test]
+fn an_error_behind_a_success_says_why() {
+    for (body, reason, status) in [
+        (r#"{"error":{"message":"m"}}"#, Reason::Other, None),
+        (r#"{"error":"m"}"#, Reason::Other, None),
+        (r#"{"error":{},"choices":[{"message":{"content":"a"}}]}"#, Reason::Other, None),
+        (r#"{"choices":[{"message":{"content":"a"},"finish_reason":"error"}]}"#, Reason::Other, None),
+        (r#"{"choices":[{"finish_reason":"error"}]}"#, Reason::Other, None),
+        (
+            r#"{"choices":[{"message":{"content":"a"},"finish_reason":"error","error":{"code":502}}]}"#,
+            Reason::Other,
+            Some(502),
+        ),
+        (r#"{"choices":[{"error":{"code":429,"message":"Rate limit"}}]}"#, Reason::RateLimited, Some(429)),
+        (r#"{"error":{"code":"content_filter","innererror":{}}}"#, Reason::ContentPolicy, None),
+        (
+            r#"{"error":{"code":403,"message":"m","metadata":{"reasons":["x"],"flagged_input":"y"}}}"#,
+            Reason::ContentPolicy,
+            Some(403),
+        ),
+        (r#"{"error":{"code":402,"message":"Insufficient credits"}}"#, Reason::Quota, Some(402)),
+    ] {
+        assert_eq!(seen(body, ALL), Err(UpstreamFault::ErrorInAnswer(Said { reason, status })), "{body}");
+    }
+    assert!(seen(r#"{"choices":[{"message":{"content":"a"},"error":null}]}"#, ALL).is_ok());
 }

@@ -10,7 +10,7 @@ fn events(pieces: &[&[u8]], max: usize) -> Result<Vec<Event<'static>>, UpstreamF
             events.push(match Event::read(lines) {
                 Event::Nothing => Event::Nothing,
                 Event::Done => Event::Done,
-                Event::Error => Event::Error,
+                Event::Error(data) => Event::Error(Cow::Owned(data.into_owned())),
                 Event::Data(data) => Event::Data(Cow::Owned(data.into_owned())),
             });
         }
@@ -20,6 +20,10 @@ fn events(pieces: &[&[u8]], max: usize) -> Result<Vec<Event<'static>>, UpstreamF
 
 fn data(text: &str) -> Event<'_> {
     Event::Data(Cow::Borrowed(text.as_bytes()))
+}
+
+fn error(text: &str) -> Event<'_> {
+    Event::Error(Cow::Borrowed(text.as_bytes()))
 }
 
 #[test]
@@ -44,8 +48,8 @@ fn lines_become_events_as_the_whatwg_says() {
         (": a\n\n:\n\n", &[Event::Nothing, Event::Nothing]),
         ("event: ping\nid: 1\nretry: 2\nx\n\n", &[Event::Nothing]),
         ("event: error\n\n", &[Event::Nothing]),
-        ("event: error\ndata: a\n\n", &[Event::Error]),
-        ("event:error\ndata\n\n", &[Event::Error]),
+        ("event: error\ndata: a\n\n", &[error("a")]),
+        ("event:error\ndata\n\n", &[error("")]),
         ("event: error\nevent: message\ndata: a\n\n", &[data("a")]),
         ("data\n\n", &[Event::Nothing]),
         ("data: [DONE]\n\n", &[Event::Done]),

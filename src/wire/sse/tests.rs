@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::{Reason, Said};
 
 const PLAIN: Expose = Expose { logprobs: false, reasoning: false, usage_details: false };
 
@@ -145,7 +146,7 @@ fn a_chunk_that_fails_in_its_second_choice_leaves_nothing() {
     let mut rewriter = rewriter(UsageWanted::No);
     let mut out = BytesMut::new();
     let stream = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}},{\"delta\":{},\"finish_reason\":\"abort\"}]}\n\n";
-    assert_eq!(rewriter.push(stream.as_bytes(), &mut out), Err(UpstreamFault::ErrorInAnswer));
+    assert_eq!(rewriter.push(stream.as_bytes(), &mut out), Err(UpstreamFault::ErrorInAnswer(Said::NOTHING)));
     assert!(out.is_empty() && !rewriter.useful());
 }
 
@@ -180,4 +181,48 @@ fn invalid_utf8_is_bad_json_and_harmless_in_a_comment() {
         rewriter(UsageWanted::No).push(b"data: {\"a\":\"\xff\"}\n\n", &mut out),
         Err(UpstreamFault::BadJson)
     );
+}
+
+#[test]
+fn an_error_in_a_stream_says_why_before_anything_was_told_and_after() {
+    for (event, reason, status) in [
+        (
+            "data: {\"error\":{\"code\":\"content_filter\",\"status\":400}}\n\n",
+            Reason::ContentPolicy,
+            Some(400),
+        ),
+        ("data: {\"error\":{\"message\":\"m\",\"code\":500}}\n\n", Reason::Other, Some(500)),
+        ("data: {\"error\":\"oops\"}\n\n", Reason::Other, None),
+        (
+            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"m\"}}\n\n",
+            Reason::Capacity,
+            None,
+        ),
+        ("event: error\ndata: {\"message\":\"Too many requests\"}\n\n", Reason::RateLimited, None),
+        ("event: error\ndata: <html>\n\n", Reason::Other, None),
+        ("event: error\ndata: \n\n", Reason::Other, None),
+        (
+            "data: {\"error\":{\"code\":429,\"message\":\"m\"},\"choices\":[{\"delta\":{\"content\":\"\"},\"finish_reason\":\"error\"}]}\n\n",
+            Reason::Other,
+            Some(429),
+        ),
+        (
+            "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"error\",\"error\":{\"code\":\"insufficient_quota\"}}]}\n\n",
+            Reason::Quota,
+            None,
+        ),
+        ("data: {\"object\":\"error\",\"message\":\"m\",\"code\":400}\n\n", Reason::Other, Some(400)),
+        ("data: [{\"error\":{\"code\":503,\"status\":\"UNAVAILABLE\"}}]\n\n", Reason::Other, Some(503)),
+    ] {
+        let fault = Err(UpstreamFault::ErrorInAnswer(Said { reason, status }));
+        for before in ["", TEXT] {
+            let mut rewriter = rewriter(UsageWanted::No);
+            push(&mut rewriter, before).unwrap();
+            let mut out = BytesMut::new();
+            assert_eq!(rewriter.push(event.as_bytes(), &mut out), fault, "{event}");
+            assert_eq!(rewriter.finish(&mut out), fault, "{event}");
+            assert!(out.is_empty() && !rewriter.done());
+            assert_eq!(rewriter.useful(), !before.is_empty());
+        }
+    }
 }

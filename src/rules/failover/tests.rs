@@ -1,0 +1,115 @@
+//! The table, read aloud.
+
+use super::*;
+use crate::error::Said;
+use crate::rules::retry::RetryRules;
+
+const RULES: RetryRules = RetryRules { attempts: 3, resend: 1, budget: 20, on_timeout: true };
+
+fn status(status: u16, reason: Reason) -> Meaning {
+    judge(UpstreamFault::Status { status, reason })
+}
+
+#[test]
+fn what_a_client_did_wrong_goes_nowhere_else_and_blames_nobody() {
+    for code in [400, 413, 422] {
+        let said = status(code, Reason::Other);
+        assert_eq!(said, meaning(Again::Never, Blame::Nobody, Told::Rejected(Rejection::Other)), "{code}");
+    }
+    for code in [400, 413, 422, 500] {
+        let said = status(code, Reason::ContextOverflow);
+        assert_eq!(said.told, Told::Rejected(Rejection::ContextOverflow), "{code}");
+        assert_eq!((said.again, said.blame), (Again::Never, Blame::Nobody), "{code}");
+    }
+    for code in [200, 400, 403, 500] {
+        let said = status(code, Reason::ContentPolicy);
+        assert_eq!(said, meaning(Again::Never, Blame::Nobody, Told::Blocked), "{code}");
+    }
+    assert_eq!(status(400, Reason::Unsupported).again, Again::OtherRoute);
+}
+
+#[test]
+fn our_own_credential_is_never_the_clients_fault() {
+    for (code, reason) in [
+        (401, Reason::Other),
+        (402, Reason::Other),
+        (403, Reason::Other),
+        (407, Reason::Other),
+        (400, Reason::BadCredential),
+        (400, Reason::Quota),
+        (429, Reason::Quota),
+    ] {
+        let said = status(code, reason);
+        assert_eq!(said, meaning(Again::Safe, Blame::Credential, Told::Unavailable), "{code} {reason:?}");
+    }
+}
+
+#[test]
+fn a_busy_backend_is_told_apart_from_a_failing_one() {
+    for (code, reason) in [(429, Reason::Other), (429, Reason::RateLimited), (498, Reason::Other)] {
+        assert_eq!(status(code, reason), meaning(Again::Safe, Blame::Busy, Told::Busy), "{code}");
+    }
+    for (code, reason) in [(529, Reason::Other), (503, Reason::Capacity), (500, Reason::RateLimited)] {
+        assert_eq!(status(code, reason), meaning(Again::Unsure, Blame::Busy, Told::Busy), "{code}");
+    }
+    for code in [500, 502, 503, 504, 520, 599, 408, 201, 204, 304 - 200, 999] {
+        assert_eq!(status(code, Reason::Other), UNAVAILABLE, "{code}");
+    }
+}
+
+#[test]
+fn our_configuration_is_never_the_clients_fault_and_no_failure() {
+    for (code, reason) in [
+        (404, Reason::Other),
+        (405, Reason::Other),
+        (410, Reason::Other),
+        (501, Reason::Other),
+        (400, Reason::NoSuchModel),
+    ] {
+        assert_eq!(status(code, reason), meaning(Again::Safe, Blame::Nobody, Told::Unavailable), "{code}");
+    }
+    assert_eq!(status(302, Reason::Other).again, Again::Never);
+}
+
+#[test]
+fn an_error_inside_a_success_means_what_it_says() {
+    let inside = |status, reason| judge(UpstreamFault::ErrorInAnswer(Said { reason, status }));
+    assert_eq!(inside(None, Reason::Other), UNAVAILABLE);
+    assert_eq!(inside(Some(429), Reason::Other).told, Told::Busy);
+    assert_eq!(inside(None, Reason::ContentPolicy).told, Told::Blocked);
+    assert_eq!(inside(Some(401), Reason::Other).blame, Blame::Credential);
+    assert_eq!(inside(Some(400), Reason::Other).told, Told::Rejected(Rejection::Other));
+}
+
+fn after(again: Again, attempts: usize, unsure: usize) -> Verdict {
+    verdict(again, Sent::Nothing, Spent { attempts, unsure }, &RULES)
+}
+
+#[test]
+fn the_safe_go_on_as_long_as_there_are_attempts_and_the_unsure_once() {
+    assert_eq!(after(Again::Safe, 1, 0), Verdict::TryNext);
+    assert_eq!(after(Again::Safe, 2, 1), Verdict::TryNext);
+    assert_eq!(after(Again::Safe, 3, 0), Verdict::Refuse);
+    assert_eq!(after(Again::Unsure, 1, 1), Verdict::TryNext);
+    assert_eq!(after(Again::Unsure, 2, 1), Verdict::TryNext);
+    assert_eq!(after(Again::Unsure, 2, 2), Verdict::Refuse);
+    assert_eq!(after(Again::OtherRoute, 1, 0), Verdict::TryOtherRoute);
+    assert_eq!(after(Again::Never, 1, 0), Verdict::Refuse);
+}
+
+#[test]
+fn patience_is_for_the_operator_to_decide() {
+    assert_eq!(after(Again::OutOfTime, 1, 1), Verdict::TryNext);
+    assert_eq!(after(Again::OutOfTime, 2, 2), Verdict::Refuse);
+    let spent = Spent { attempts: 1, unsure: 1 };
+    let strict = RetryRules { on_timeout: false, ..RULES };
+    assert_eq!(verdict(Again::OutOfTime, Sent::Nothing, spent, &strict), Verdict::Refuse);
+    assert_eq!(verdict(Again::Unsure, Sent::Nothing, spent, &strict), Verdict::TryNext);
+}
+
+#[test]
+fn nothing_is_asked_again_once_the_client_has_a_part() {
+    for again in [Again::Safe, Again::Unsure, Again::OutOfTime, Again::OtherRoute] {
+        assert_eq!(verdict(again, Sent::Some, Spent { attempts: 1, unsure: 0 }, &RULES), Verdict::Refuse);
+    }
+}
