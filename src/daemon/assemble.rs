@@ -170,17 +170,29 @@ fn backend(
         credential: kept.credential(identity, key.as_ref()),
         metrics: Arc::new(metrics.backend(pool.name.as_str(), plan.name.as_str())),
     };
-    let side = Side { identity, host: plan.host.clone(), port: plan.port, check };
+    let credential = hash(&key.as_ref().map(Secret::reveal));
+    let side = Side { identity, host: plan.host.clone(), port: plan.port, check, credential };
     Ok((backend, door, side))
 }
 
 /// All that makes a backend what it is. Another weight or another key does not make it another backend.
 fn identity(plan: &BackendPlan, pool: &PoolPlan, fingerprint: u64) -> Identity {
-    let mut hasher = DefaultHasher::new();
     let https = plan.scheme == Scheme::Https;
-    (&pool.name, &plan.name, https, &plan.base_path, plan.h2, &plan.tls.server_name, fingerprint)
-        .hash(&mut hasher);
-    Identity(hasher.finish())
+    Identity(hash(&(
+        &pool.name,
+        &plan.name,
+        https,
+        &plan.base_path,
+        plan.h2,
+        &plan.tls.server_name,
+        fingerprint,
+    )))
+}
+
+fn hash(what: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl DoorParts {

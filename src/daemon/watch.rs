@@ -35,6 +35,8 @@ pub struct Side {
     pub port: u16,
     /// The head of its checks; `None` for a mere connection.
     pub check: Option<RequestHeader>,
+    /// Differs when what we authenticate with does.
+    pub credential: u64,
 }
 
 /// How a pool is looked after.
@@ -217,7 +219,7 @@ impl Watch {
             let peer = peer::peer(address, &backend.reach, health.timeout, health.timeout, Connection::Any);
             ext.insert(Arc::new(Probe { peer, request: side.check.clone(), timeout: health.timeout }));
         }
-        ext.insert(HealthKey(key(side.identity, address, self.care.health.as_ref())));
+        ext.insert(HealthKey(key(side, address, self.care.health.as_ref())));
         Some(Target { addr: PeerAddress::Inet(address), weight: usize::from(backend.weight), ext })
     }
 
@@ -261,10 +263,10 @@ impl Watch {
     }
 }
 
-/// By which Pingora's load balancing knows an address again.
-fn key(identity: Identity, address: SocketAddr, health: Option<&HealthPlan>) -> u64 {
+/// By which Pingora's load balancing knows an address again: all that a check's outcome rests on.
+fn key(side: &Side, address: SocketAddr, health: Option<&HealthPlan>) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
-    (identity, address, health.map(|health| &health.path)).hash(&mut hasher);
+    (side.identity, side.credential, address, health.map(|health| &health.path)).hash(&mut hasher);
     hasher.finish()
 }
