@@ -224,6 +224,11 @@ impl Client {
         nothing
     }
 
+    /// How long each of the following reads may take.
+    pub fn patience(&self, time: Duration) {
+        self.stream.set_read_timeout(Some(time)).expect("a socket option");
+    }
+
     /// What `event` has read of the body and not yet given.
     pub fn unread_text(&self) -> Vec<u8> {
         self.text.clone()

@@ -26,6 +26,7 @@ pub struct Gateway {
     text: Option<String>,
     environment: Vec<(String, String)>,
     listener: Listener,
+    files: Option<usize>,
 }
 
 /// What the public listener speaks.
@@ -66,6 +67,18 @@ impl Gateway {
     pub fn pool(mut self, name: &str, upstreams: &[&Upstream]) -> Self {
         self.pools
             .push((name.to_owned(), upstreams.iter().map(|upstream| backend(&upstream.url())).collect()));
+        self
+    }
+
+    /// Adds a pool whose backends are written out, such as `{ url: "https://…", h2: true }`.
+    pub fn pool_of(mut self, name: &str, backends: &[String]) -> Self {
+        self.pools.push((name.to_owned(), backends.to_vec()));
+        self
+    }
+
+    /// How many files and sockets the process may have open.
+    pub fn max_files(mut self, files: usize) -> Self {
+        self.files = Some(files);
         self
     }
 
@@ -188,6 +201,10 @@ impl Gateway {
         &self.environment
     }
 
+    pub(super) fn files(&self) -> Option<usize> {
+        self.files
+    }
+
     fn timeout(mut self, key: &str, duration: &str) -> Self {
         self.timeouts.retain(|(known, _)| known != key);
         self.timeouts.push((key.to_owned(), duration.to_owned()));
@@ -282,7 +299,8 @@ pub fn digest(key: &str) -> String {
     })
 }
 
-fn backend(url: &str) -> String {
+/// A backend with nothing but its base URL.
+pub fn backend(url: &str) -> String {
     format!("{{ url: \"{url}\" }}")
 }
 

@@ -49,7 +49,7 @@ impl Daemon {
         let folder = fresh_folder();
         let config = folder.join("byname.yaml");
         std::fs::write(&config, gateway.text(listen, admin)).expect("the configuration can be written");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_byname"))
+        let mut child = command(gateway)
             .arg("-c")
             .arg(&config)
             .envs(gateway.environment().iter().map(|(name, value)| (name, value)))
@@ -95,6 +95,12 @@ impl Daemon {
     pub fn metric(&self, name: &str) -> Option<f64> {
         let page = self.ask_admin("/metrics").text();
         page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// The sum of all samples of a metric that have these labels, whatever else they have. 0 when there is none.
+    pub fn metric_sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let page = self.ask_admin("/metrics").text();
+        page.lines().filter_map(|line| sample(line, name, labels)).fold(0.0, |sum, value| sum + value)
     }
 
     /// Waits until a metric has this value.
@@ -204,6 +210,30 @@ impl Drop for Daemon {
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// The binary, in a process that may have only so many open files where the test wants that.
+fn command(gateway: &Gateway) -> Command {
+    let binary = env!("CARGO_BIN_EXE_byname");
+    match gateway.files() {
+        None => Command::new(binary),
+        Some(files) => {
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), binary]);
+            command
+        }
+    }
+}
+
+/// The value of a line of `/metrics`, when it is a sample of this metric with these labels.
+fn sample(line: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    let rest = line.strip_prefix(name)?;
+    let (inside, value) = match rest.strip_prefix('{') {
+        Some(rest) => rest.rsplit_once("} ")?,
+        None => ("", rest.strip_prefix(' ')?),
+    };
+    let has = |(label, value): &(&str, &str)| inside.contains(&format!("{label}=\"{value}\""));
+    labels.iter().all(has).then(|| value.parse().ok()).flatten()
 }
 
 /// Whether `/readyz` says 200 now.

@@ -6,15 +6,20 @@
 #![allow(dead_code, reason = "a kit is wider than what the tests of one day use")]
 
 pub mod answers;
+pub mod background;
 pub mod client;
 pub mod config;
 pub mod daemon;
+pub mod deaf;
+pub mod dns;
 pub mod golden;
 pub mod h2;
+pub mod h2_upstream;
 pub mod http;
 pub mod ports;
 pub mod script;
 pub mod sse;
+pub mod tls;
 pub mod upstream;
 
 use std::time::Duration;

@@ -9,6 +9,10 @@ pub enum Step {
     Bytes(Vec<u8>),
     /// Sends these bytes in writes of this size.
     Pieces(Vec<u8>, usize),
+    /// Sends these bytes in writes of this size, with this time between them.
+    Drip(Vec<u8>, usize, Duration),
+    /// Sends these bytes so many times over: a flood that needs no memory here.
+    Repeat(Vec<u8>, usize),
     /// Waits until the test calls `open` with this name.
     Wait(&'static str),
     /// Takes its time: a backend that is slow, not one that is stuck.
@@ -70,9 +74,14 @@ pub fn in_pieces(steps: Vec<Step>, size: usize) -> Vec<Step> {
         .into_iter()
         .map(|step| match step {
             Step::Bytes(bytes) => Step::Pieces(bytes, size),
-            Step::Pieces(..) | Step::Wait(_) | Step::Pause(_) | Step::Stall | Step::Close | Step::Reset => {
-                step
-            }
+            Step::Pieces(..)
+            | Step::Drip(..)
+            | Step::Repeat(..)
+            | Step::Wait(_)
+            | Step::Pause(_)
+            | Step::Stall
+            | Step::Close
+            | Step::Reset => step,
         })
         .collect()
 }

@@ -85,6 +85,22 @@ impl Upstream {
     /// Reads only so much of each request before the script begins.
     pub fn with_intake(intake: Intake, script: impl Fn(&Seen) -> Vec<Step> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+        Self::on(listener, intake, script)
+    }
+
+    /// Listens at this address: another loopback address with a port that is known elsewhere.
+    pub fn at(
+        address: SocketAddr,
+        script: impl Fn(&Seen) -> Vec<Step> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        Ok(Self::on(TcpListener::bind(address)?, Intake::Whole, script))
+    }
+
+    fn on(
+        listener: TcpListener,
+        intake: Intake,
+        script: impl Fn(&Seen) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().expect("a bound socket has an address");
         let board = Arc::new(Board::default());
         let script: Arc<Script> = Arc::new(script);
@@ -349,6 +365,16 @@ impl Connection {
                 Step::Bytes(bytes) => (&*self.stream).write_all(&bytes),
                 Step::Pieces(bytes, size) => {
                     bytes.chunks(size).try_for_each(|piece| (&*self.stream).write_all(piece))
+                }
+                Step::Drip(bytes, size, time) => bytes.chunks(size).try_for_each(|piece| {
+                    thread::sleep(time);
+                    (&*self.stream).write_all(piece)
+                }),
+                Step::Repeat(bytes, times) => {
+                    let many = bytes.repeat((64 * 1024_usize).div_ceil(bytes.len()).min(times).max(1));
+                    let per_write = many.len() / bytes.len();
+                    let whole = (0..times / per_write).try_for_each(|_| (&*self.stream).write_all(&many));
+                    whole.and_then(|()| (&*self.stream).write_all(&bytes.repeat(times % per_write)))
                 }
                 Step::Pause(time) => {
                     thread::sleep(time);

@@ -1,0 +1,84 @@
+//! What backends can do wrong: one row for each of the 96 faults that we know of, in both modes where both
+//! exist, each with a gateway process of its own.
+//!
+//! [`runner`] says what a row is and runs it; the other files hold the rows by theme. A row is right when
+//! what was seen is, word for word, what was expected. `FAULTS=UP-43,UP-88` runs only these.
+
+mod bodies; // whole answers that are none
+mod connecting; // before a byte is sent
+mod connections; // whose connection may be used again, and when everything is down
+mod heads; // status lines and headers
+mod http2; // what HTTP/2 adds
+mod parts; // what rows are made of
+mod paths; // the good ways: TLS, HTTP/2, names
+mod props; // the kit's own backends
+mod runner; // what a row is, and how it is run
+mod sixteen; // sixteen failures that an operator asks about first
+mod statuses; // what a backend says that it means
+mod streams; // streams of events
+
+use std::collections::BTreeSet;
+
+use self::runner::{Case, NotHere, run_all, table};
+
+/// How many faults are known.
+const KNOWN: usize = 96;
+
+fn cases() -> Vec<Case> {
+    [
+        connecting::cases(),
+        heads::cases(),
+        statuses::cases(),
+        bodies::cases(),
+        streams::cases(),
+        http2::cases(),
+        connections::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn not_here() -> Vec<NotHere> {
+    vec![
+        NotHere {
+            id: "UP-13",
+            why: "a clock that jumps needs a library loaded into the process; an expired certificate is UP-08",
+        },
+        NotHere {
+            id: "UP-15",
+            why: "using up all ports needs a network namespace; a connection that cannot be made is UP-01, UP-02",
+        },
+    ]
+}
+
+#[test]
+fn all_known_faults_are_run_or_said_not_to_be() {
+    let ids: BTreeSet<String> = cases()
+        .iter()
+        .map(|case| case.id)
+        .chain(not_here().iter().map(|row| row.id))
+        .map(str::to_owned)
+        .collect();
+    let all: BTreeSet<String> = (1..=KNOWN).map(|number| format!("UP-{number:02}")).collect();
+    assert_eq!(ids, all);
+}
+
+#[test]
+fn every_upstream_fault_has_its_answer() {
+    let only = std::env::var("FAULTS").unwrap_or_default();
+    let only: Vec<&str> = only.split(',').filter(|id| !id.is_empty()).collect();
+    let chosen = cases().into_iter().filter(|case| only.is_empty() || only.contains(&case.id)).collect();
+    let rows = run_all(chosen);
+    println!("{}", table(&rows));
+    for row in not_here() {
+        println!("{:<6} not here: {}", row.id, row.why);
+    }
+    let wrong: Vec<String> = rows
+        .iter()
+        .filter(|row| !row.ok())
+        .map(|row| format!("{} {} ({})", row.id, row.mode, row.what))
+        .collect();
+    println!("{} of {} rows are right", rows.len() - wrong.len(), rows.len());
+    assert!(wrong.is_empty(), "{} rows are wrong: {}", wrong.len(), wrong.join("; "));
+}
