@@ -70,6 +70,9 @@ pub enum UpstreamFault {
     ConnectTimeout,
     /// The TLS handshake failed.
     Tls,
+    /// The backend says that it has not begun with the request: a refused HTTP/2 stream, or a GOAWAY that
+    /// does not cover it (RFC 9113, 8.7).
+    NotTaken,
     /// No useful byte of the answer in time.
     FirstByteTimeout,
     /// Silence between two events of a stream.
@@ -111,6 +114,7 @@ impl UpstreamFault {
             Self::Connect => "connect",
             Self::ConnectTimeout => "connect_timeout",
             Self::Tls => "tls",
+            Self::NotTaken => "not_taken",
             Self::FirstByteTimeout => "first_byte_timeout",
             Self::IdleTimeout => "idle_timeout",
             Self::TotalTimeout => "total_timeout",

@@ -77,6 +77,8 @@ pub struct Relay {
     pub second_chance: SecondChance,
     pub attempt_began: Instant,
     pub answer: Answer,
+    /// Interim answers (1xx) of this attempt.
+    pub interim: usize,
     /// How long the backend of this attempt wants to be left alone, if it said so.
     pub retry_after: Option<Duration>,
     pub tally: Tally,
@@ -221,6 +223,7 @@ impl Relay {
             second_chance: SecondChance::Left,
             attempt_began: Instant::now(),
             answer: Answer::Asked,
+            interim: 0,
             retry_after: None,
             tally: Tally::default(),
             failures: Failures::None,

@@ -40,6 +40,9 @@ use crate::metrics::Metrics;
 /// The type of the error that a refusal of ours travels through Pingora as.
 const REFUSED: ErrorType = ErrorType::Custom("byname: refused");
 
+/// Interim answers (1xx) that an attempt may have.
+const MAX_INTERIM: usize = 16;
+
 /// The gateway: what outlives a configuration, and the configuration.
 #[derive(Clone)]
 pub struct Gateway {
@@ -103,7 +106,10 @@ impl ProxyHttp for Gateway {
         let id = exchange.id.header();
         let (relay, entry, _) = exchange.relay().map_err(refused)?;
         let (_, _, ours) = relay.asked(entry).ok_or_else(|| refused(GatewayError::Internal("no_route")))?;
+        let version = head.version;
         *head = ours.for_body(relay.outgoing.len(), id)?;
+        // Pingora has entered what the connection speaks, and asks for it again.
+        head.set_version(version);
         Ok(())
     }
 
@@ -128,7 +134,7 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<()> {
         if head.status.is_informational() {
-            return Ok(());
+            return interim(exchange);
         }
         let (now, wall) = (Instant::now(), exchange.wall);
         let (relay, entry, snapshot) = exchange.relay().map_err(refused)?;
@@ -270,6 +276,17 @@ impl ProxyHttp for Gateway {
     ) -> bool {
         true
     }
+}
+
+/// Counts an interim answer. One is usual; a backend that sends them without end is not answering.
+fn interim(exchange: &mut Exchange) -> Result<()> {
+    let (relay, _, _) = exchange.relay().map_err(refused)?;
+    relay.interim += 1;
+    if relay.interim <= MAX_INTERIM {
+        return Ok(());
+    }
+    relay.control.blame(UpstreamFault::BadResponse);
+    Err(useless(UpstreamFault::BadResponse))
 }
 
 fn refused(error: GatewayError) -> Box<Error> {

@@ -42,6 +42,7 @@ pub async fn peer(session: &mut HttpSession, exchange: &mut Exchange, metrics: &
         relay.asked(entry).ok_or_else(|| refused(GatewayError::Internal("no_route")))?;
     relay.attempt_began = now;
     relay.answer = Answer::Asked;
+    relay.interim = 0;
     relay.retry_after = None;
     relay.tally = Tally::default();
     let timeouts = &route.pool.timeouts;

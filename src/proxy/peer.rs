@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::Method;
@@ -20,8 +21,10 @@ use crate::rules::reach::Reach;
 /// How long a connection that nobody uses is kept. Below the 60 s or more that servers keep theirs, so
 /// that it is rarely the server that closes it first.
 const IDLE: Duration = Duration::from_secs(45);
-/// Sets a fresh connection apart from kept ones.
-const FRESH: u64 = 1 << 63;
+/// Sets fresh connections apart from kept ones, and from each other.
+static FRESH: AtomicU64 = AtomicU64::new(0);
+
+const GROUPS_OF_ONE: u64 = 1 << 63;
 
 /// Which connections will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +71,9 @@ pub fn peer(
     match connection {
         Connection::Any => {}
         Connection::Fresh => {
-            peer.group_key ^= FRESH;
+            // A group of its own; backends' groups have the highest bit unset.
+            peer.group_key = GROUPS_OF_ONE | FRESH.fetch_add(1, Ordering::Relaxed);
+            // Nobody will look for it there again.
             peer.options.idle_timeout = Some(Duration::ZERO);
         }
     }

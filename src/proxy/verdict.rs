@@ -166,9 +166,19 @@ fn classify(error: &Error) -> UpstreamFault {
         | ErrorType::ConnectProxyFailure => UpstreamFault::Connect,
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => UpstreamFault::FirstByteTimeout,
         ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => UpstreamFault::Reset,
+        ErrorType::H2Error => h2_fault(error),
         ErrorType::InvalidHTTPHeader => UpstreamFault::BadResponse,
         // Pingora's name for a body that is shorter than its head said.
         ErrorType::Custom("PrematureBodyEnd") => UpstreamFault::Truncated,
         _ => UpstreamFault::BadResponse,
     }
+}
+
+fn h2_fault(error: &Error) -> UpstreamFault {
+    let not_taken = error.root_cause().downcast_ref::<h2::Error>().is_some_and(|cause| {
+        let reason = cause.reason();
+        let leaving = cause.is_go_away() && cause.is_remote() && reason == Some(h2::Reason::NO_ERROR);
+        leaving || reason == Some(h2::Reason::REFUSED_STREAM)
+    });
+    if not_taken { UpstreamFault::NotTaken } else { UpstreamFault::Reset }
 }

@@ -65,6 +65,7 @@ pub fn judge(fault: UpstreamFault) -> Meaning {
         UpstreamFault::Connect | UpstreamFault::ConnectTimeout | UpstreamFault::Tls => {
             meaning(Again::Safe, Blame::Failing, Told::Unavailable)
         }
+        UpstreamFault::NotTaken => meaning(Again::Safe, Blame::Nobody, Told::Unavailable),
         UpstreamFault::NoBackend => meaning(Again::Never, Blame::Nobody, Told::Unavailable),
         UpstreamFault::AllBusy => meaning(Again::Never, Blame::Nobody, Told::Busy),
         UpstreamFault::FirstByteTimeout | UpstreamFault::IdleTimeout => {

@@ -76,14 +76,14 @@ pub fn cases() -> Vec<Case> {
             );
             whole(500, &[JSON], &body)
         })
-        .both(Expect::Limited(2)),
+        .both(Expect::Limited(3)),
         Case::script("UP-42", "503 around a 429", |_| {
             let body = format!(
                 "{{\"error\":{{\"code\":429,\"message\":\"{SECRET}\",\"status\":\"RESOURCE_EXHAUSTED\"}}}}"
             );
             whole(503, &[JSON], &body)
         })
-        .both(Expect::Limited(2)),
+        .both(Expect::Limited(3)),
         Case::script("UP-43", "200 with an error", |mode| match mode {
             Mode::Whole => whole(200, &[JSON], &format!("{{\"error\":{{\"message\":\"{SECRET}\"}}}}")),
             Mode::Stream => stream_of(&[&error_event()]),
