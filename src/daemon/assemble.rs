@@ -24,7 +24,7 @@ use crate::rules::catalog::{AliasEntry, Catalog, Route};
 use crate::rules::headers::{Door, UpwardHead};
 use crate::rules::pools::{Backend, Pool, PoolParts};
 use crate::rules::reach::{Reach, ServerName, Tls};
-use crate::rules::retry::{Budget, RetryRules};
+use crate::rules::retry::Budget;
 use crate::wire::models::{self, ModelCard};
 use crate::wire::refusal;
 use crate::wire::splice::{Forward, JsonText};
@@ -229,7 +229,7 @@ impl Routes<'_> {
             Some(heads) => heads.clone(),
             None => self.known.entry(key).or_insert(make()?).clone(),
         };
-        Some(Route { pool: built.pool.clone(), model: JsonText::new(model.as_str()), heads })
+        Some(Route::new(built.pool.clone(), JsonText::new(model.as_str()), heads))
     }
 }
 
@@ -243,7 +243,6 @@ fn catalog(tenant: &TenantPlan, plan: &Plan, routes: &mut Routes<'_>, metrics: &
             model.routes.iter().filter_map(|route| routes.route(&route.pool, &route.model)).collect();
         AliasEntry {
             alias: model.alias.clone(),
-            retry: retry(&routes),
             budget: Budget::default(),
             dice: Dice::new(seed),
             routes,
@@ -254,17 +253,6 @@ fn catalog(tenant: &TenantPlan, plan: &Plan, routes: &mut Routes<'_>, metrics: &
         }
     });
     Catalog::new(entries.collect(), models::list(tenant.models.iter().map(card)))
-}
-
-/// The most that any route allows, and the budget of the first, which most requests go to.
-fn retry(routes: &[Route]) -> RetryRules {
-    let all = || routes.iter().map(|route| route.pool.retry);
-    RetryRules {
-        attempts: all().map(|rules| rules.attempts).max().unwrap_or(1),
-        resend: all().map(|rules| rules.resend).max().unwrap_or(0),
-        budget: all().next().map_or(0, |rules| rules.budget),
-        on_timeout: all().any(|rules| rules.on_timeout),
-    }
 }
 
 fn last_words(alias: &Alias) -> Bytes {

@@ -102,7 +102,7 @@ pub fn begin(fleet: &Arc<Fleet>, pools: Vec<(Arc<Pool>, Care)>) {
         }
     });
     for watch in watches {
-        fleet.runtime.spawn(watch.clone().survey());
+        fleet.runtime.spawn(watch.clone().survey(fleet.clone()));
         if watch.care.health.is_some() {
             fleet.runtime.spawn(watch.check());
         }
@@ -241,11 +241,11 @@ impl Watch {
         pool.settle(&places);
     }
 
-    async fn survey(self: Arc<Self>) {
+    async fn survey(self: Arc<Self>, fleet: Arc<Fleet>) {
         loop {
             tokio::time::sleep(SURVEY).await;
             let Some(pool) = self.pool() else { return };
-            pool.survey();
+            pool.survey(fleet.origin.tick(Instant::now()));
         }
     }
 

@@ -203,9 +203,10 @@ pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &mut Exchange) {
 /// Counts how the last attempt ended, unless its failure has been counted.
 fn count_attempt(exchange: &mut Exchange) {
     let Ok((relay, entry, snapshot)) = exchange.relay() else { return };
+    let now = snapshot.origin.tick(Instant::now());
     match relay.control.fault() {
-        Some(fault) => verdict::settle(relay, entry, fault, snapshot.origin.tick(Instant::now())),
-        None if relay.control.is_over() => verdict::success(relay, entry),
+        Some(fault) => verdict::settle(relay, entry, fault, now),
+        None if relay.control.is_over() => verdict::success(relay, entry, now),
         None => {}
     }
 }

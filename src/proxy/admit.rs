@@ -73,13 +73,13 @@ pub async fn admit(
 
 fn relay(exchange: &Exchange, incoming: Incoming, entry: &AliasEntry, metrics: &Metrics) -> Box<Relay> {
     let now = exchange.arrived;
-    // All attempts share the patience of the first route.
+    // Until a route is chosen.
     let total = entry.routes.first().map(|route| route.pool.timeouts.total).unwrap_or_default();
     let end = now + total;
     let created = exchange.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let voice = Voice::new(exchange.id.as_str(), created, incoming.request.alias());
     let control = Arc::new(Control::new(now, end));
-    Box::new(Relay::new(incoming, voice, control, end, entry, metrics))
+    Box::new(Relay::new(incoming, voice, control, now, entry, metrics))
 }
 
 /// The size of the head, the `Host` that HTTP/1.1 asks for (RFC 9112, 3.2), and framing that leaves no doubt.

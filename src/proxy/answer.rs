@@ -9,10 +9,12 @@ use pingora_http::ResponseHeader;
 use super::exchange::{Answer, Relay};
 use super::gathered::Gathered;
 use super::held::Framing;
+use super::verdict;
 use crate::config::plan::Caps;
 use crate::config::snapshot::Snapshot;
 use crate::error::{Reason, UpstreamFault};
 use crate::metrics::Metrics;
+use crate::rules::attempt::Attempt;
 use crate::rules::catalog::AliasEntry;
 use crate::rules::failover::Sent;
 use crate::rules::headers::{self, Downward};
@@ -160,6 +162,15 @@ pub fn why(status: u16, body: &Gathered) -> UpstreamFault {
     UpstreamFault::Status { status, reason: said.reason }
 }
 
+/// The backend of this attempt has begun well.
+fn answered(attempt: &mut Option<Attempt>, snapshot: &Snapshot, now: Instant) {
+    let Some(attempt) = attempt else { return };
+    let turned = attempt.answered(snapshot.origin.tick(now));
+    if let Some(backend) = attempt.backend() {
+        verdict::tell(attempt, backend, turned, "");
+    }
+}
+
 fn whole(
     relay: &mut Relay,
     entry: &AliasEntry,
@@ -185,9 +196,7 @@ fn whole(
     relay.tally.first_useful = Some(now);
     relay.control.release(Framing::Whole);
     relay.control.complete(now);
-    if let Some(attempt) = &mut relay.attempt {
-        attempt.answered(snapshot.origin.tick(now));
-    }
+    answered(&mut relay.attempt, snapshot, now);
     *piece = Some(done.body);
     Ok(())
 }
@@ -214,9 +223,7 @@ fn events(
         if rewriter.useful() {
             if relay.tally.first_useful.is_none() {
                 relay.tally.first_useful = Some(now);
-                if let Some(attempt) = &mut relay.attempt {
-                    attempt.answered(snapshot.origin.tick(now));
-                }
+                answered(&mut relay.attempt, snapshot, now);
             }
             relay.control.release(Framing::Stream);
         }

@@ -63,7 +63,9 @@ pub struct Relay {
     pub control: Arc<Control>,
     /// The same in every chunk of this answer.
     pub voice: Voice,
-    /// When the whole request is over.
+    /// When it began, for all its attempts together.
+    pub began: Instant,
+    /// When the whole request is over, as the route of this attempt has it.
     pub end: Instant,
     /// Backends that have been asked, or are being asked; the last is the latest.
     pub tried: Vec<Tried>,
@@ -205,7 +207,7 @@ impl Relay {
         incoming: Incoming,
         voice: Voice,
         control: Arc<Control>,
-        end: Instant,
+        began: Instant,
         entry: &AliasEntry,
         metrics: &Metrics,
     ) -> Self {
@@ -215,7 +217,8 @@ impl Relay {
             outgoing: Bytes::new(),
             voice,
             control,
-            end,
+            began,
+            end: began,
             tried: Vec::with_capacity(2),
             attempt: None,
             from_route: 0,

@@ -16,7 +16,9 @@ use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::Metrics;
 use crate::rules::attempt::{Choice, Nobody, Tried, choose};
 use crate::rules::catalog::AliasEntry;
-use crate::rules::retry;
+use crate::rules::vitals::Kind;
+use crate::rules::{failover, retry};
+use crate::wire::request::Delivery;
 use crate::wire::splice::{Edits, Logprobs, splice};
 
 /// Begins the next attempt of a request and says where it goes.
@@ -46,6 +48,8 @@ pub async fn peer(session: &mut HttpSession, exchange: &mut Exchange, metrics: &
     relay.retry_after = None;
     relay.tally = Tally::default();
     let timeouts = &route.pool.timeouts;
+    relay.end = relay.began + timeouts.total;
+    relay.control.end_at(relay.end);
     relay.control.begin(Patience { first: timeouts.first_byte, idle: timeouts.idle });
     let logprobs = if entry.expose.logprobs { Logprobs::Exposed } else { Logprobs::Hidden };
     let edits = Edits { model: &route.model, forward: &route.pool.forward, logprobs };
@@ -67,26 +71,42 @@ async fn choose_one(
     metrics: &Metrics,
 ) -> Result<()> {
     let now = snapshot.origin.tick(Instant::now());
-    let Choice { route, attempt } = match choose(&entry.routes, &relay.tried, relay.from_route, now) {
-        Ok(choice) => choice,
-        Err(nobody) => return Err(give_up(relay, nobody)),
+    let kind = match relay.request.delivery() {
+        Delivery::Stream => Kind::Stream,
+        Delivery::Whole => Kind::Whole,
     };
-    if relay.tried.is_empty() {
+    let Some(rules) = relay.asked(entry).map(|(route, _, _)| route.pool.retry) else {
         entry.budget.request(now);
-    } else {
-        if !entry.budget.spend(entry.retry.budget, now) {
-            metrics.retries_denied.inc();
-            return Err(give_up(relay, Nobody::Exhausted));
-        }
-        metrics.retries.inc();
+        let first = choose(&entry.routes, &[], 0, kind, now).map_err(|nobody| give_up(relay, nobody))?;
+        ask(relay, first);
+        return Ok(());
+    };
+    // Before the choice, which would take somebody's turn.
+    if !entry.budget.has_room(rules.budget, now) {
+        metrics.retries_denied.inc();
+        return Err(give_up(relay, Nobody::Exhausted));
     }
+    // The last chance is better spent on another route: what fails a whole pool fails the next of it, too.
+    let beyond = relay.tried.last().map_or(0, |last| last.route + 1).max(relay.from_route);
+    let elsewhere = failover::is_last_chance(relay.spent, &rules)
+        .then(|| choose(&entry.routes, &relay.tried, beyond, kind, now).ok())
+        .flatten();
+    let choice = match elsewhere {
+        Some(choice) => choice,
+        None => choose(&entry.routes, &relay.tried, relay.from_route, kind, now)
+            .map_err(|nobody| give_up(relay, nobody))?,
+    };
+    pause(session, relay, retry::wait(relay.tried.len(), entry.dice.roll())).await?;
+    entry.budget.spend(now);
+    metrics.retries.inc();
+    ask(relay, choice);
+    Ok(())
+}
+
+fn ask(relay: &mut Relay, choice: Choice) {
+    let Choice { route, attempt } = choice;
     relay.tried.push(Tried { route, member: attempt.member().clone() });
     relay.attempt = Some(attempt);
-    if relay.tried.len() > 1 {
-        let wait = retry::wait(relay.tried.len() - 1, entry.dice.roll());
-        pause(session, relay, wait).await?;
-    }
-    Ok(())
 }
 
 /// The refusal when nobody can be asked: what the failures so far come to, or why there is nobody.

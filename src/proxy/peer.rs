@@ -25,6 +25,8 @@ const IDLE: Duration = Duration::from_secs(45);
 static FRESH: AtomicU64 = AtomicU64::new(0);
 
 const GROUPS_OF_ONE: u64 = 1 << 63;
+/// By the time a group comes around again, its connection is long gone.
+const MANY: u64 = 1 << 16;
 
 /// Which connections will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +74,7 @@ pub fn peer(
         Connection::Any => {}
         Connection::Fresh => {
             // A group of its own; backends' groups have the highest bit unset.
-            peer.group_key = GROUPS_OF_ONE | FRESH.fetch_add(1, Ordering::Relaxed);
+            peer.group_key = GROUPS_OF_ONE | (FRESH.fetch_add(1, Ordering::Relaxed) % MANY);
             // Nobody will look for it there again.
             peer.options.idle_timeout = Some(Duration::ZERO);
         }

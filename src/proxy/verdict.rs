@@ -1,6 +1,6 @@
 //! Why an attempt failed, and what follows from it: from Pingora's errors to our own words and back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pingora_core::{Error, ErrorSource, ErrorType};
 
@@ -10,8 +10,9 @@ use super::held::OVERDUE;
 use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::Metrics;
 use crate::names::Alias;
-use crate::rules::attempt::Attempt;
-use crate::rules::catalog::AliasEntry;
+use crate::rules::attempt::{Attempt, Turned};
+use crate::rules::catalog::{AliasEntry, Route};
+use crate::rules::credential::Sure;
 use crate::rules::failover::{self, Blame, Sent, Told, Verdict};
 use crate::rules::pools::Backend;
 use crate::rules::retry::RetryRules;
@@ -19,6 +20,9 @@ use crate::rules::tick::Tick;
 
 /// How long a busy backend that does not say is left alone.
 const COOL_DOWN: Duration = Duration::from_secs(1);
+
+/// How soon a dead connection is known to be dead: the way there and back, generously.
+const STALE: Duration = Duration::from_millis(500);
 
 /// Judges a failed attempt and marks the error accordingly. `reused` says whether the connection had
 /// served before.
@@ -33,7 +37,11 @@ pub fn after_failure(
     error.set_retry(false);
     if client_left(error, relay) {
         relay.client = Client::Left;
-        close(relay, entry, |_, backend| backend.metrics.failed("client_left"));
+        close(relay, entry, |attempt, _, backend| {
+            backend.metrics.failed("client_left");
+            let turned = attempt.given_up(now);
+            tell(attempt, backend, turned, "client_left");
+        });
         return;
     }
     if relay.control.is_over() {
@@ -45,11 +53,20 @@ pub fn after_failure(
         Answer::Refusal { status, body } => answer::why(*status, body),
         Answer::Asked | Answer::Whole(_) | Answer::Events(_) => classify(error),
     });
+    let fault = match fault {
+        // What was left of the whole time was too short for it.
+        UpstreamFault::ConnectTimeout if Instant::now() >= relay.end => UpstreamFault::TotalTimeout,
+        fault => fault,
+    };
     relay.control.blame(fault);
-    if stale(fault, reused, relay) {
+    let Some(rules) = relay.asked(entry).map(|(route, _, _)| route.pool.retry) else { return };
+    if stale(fault, reused, relay, &rules) {
         // A server may close a kept connection at any time (RFC 9112, 9.5); that says nothing of its
         // health, and it had not begun to answer.
         metrics.stale_connections.inc();
+        if let Some((_, backend, _)) = relay.asked(entry) {
+            backend.metrics.failed("stale_connection");
+        }
         relay.second_chance = SecondChance::Taken;
         error.set_retry(true);
         return;
@@ -58,8 +75,6 @@ pub fn after_failure(
     settle(relay, entry, fault, now);
     relay.spent.attempts += 1;
     relay.spent.unsure += usize::from(failover::is_unsure(meaning.again));
-    let on_timeout = relay.asked(entry).is_none_or(|(route, _, _)| route.pool.retry.on_timeout);
-    let rules = RetryRules { on_timeout, ..entry.retry };
     match failover::verdict(meaning.again, relay.sent(), relay.spent, &rules) {
         Verdict::TryNext => error.set_retry(true),
         Verdict::TryOtherRoute => {
@@ -80,48 +95,73 @@ pub fn settle(relay: &mut Relay, entry: &AliasEntry, fault: UpstreamFault, now: 
         (Told::Busy, Failures::Busy(sooner)) => Failures::Busy(sooner.min(wait)),
         (Told::Busy | Told::Unavailable | Told::Rejected(_) | Told::Blocked, _) => Failures::Other(fault),
     };
-    close(relay, entry, |attempt, backend| {
+    close(relay, entry, |attempt, route, backend| {
         backend.metrics.failed(fault.label());
         // A long answer that ran out of the request's whole time says nothing of its backend.
         let too_long = fault == UpstreamFault::TotalTimeout && sent == Sent::Some;
         let blame = if too_long { Blame::Nobody } else { meaning.blame };
+        let turned = match blame {
+            Blame::Failing => attempt.failed(now),
+            Blame::TooSlow => attempt.too_slow(now),
+            Blame::Nobody | Blame::Busy | Blame::Absent | Blame::Credential(_) => {
+                attempt.refused(now);
+                Turned::Not
+            }
+        };
+        tell(attempt, backend, turned, fault.label());
         match blame {
-            Blame::Nobody => attempt.refused(now),
-            Blame::Failing => {
-                if attempt.failed(now) {
-                    log::warn!("backend {} is let go of for a while: {}", backend.name, fault.label());
-                }
-            }
-            Blame::Busy => {
-                attempt.refused(now);
-                attempt.member().vitals.cool_down(now.plus(wait));
-            }
-            Blame::Credential => {
-                attempt.refused(now);
-                backend.metrics.credential_refused.inc();
-                if backend.credential.refused(now) {
-                    log::error!(
-                        "backend {} refuses our credential ({}): it is left out for a minute; see to its key or account",
-                        backend.name,
-                        fault.label()
-                    );
-                }
-            }
+            Blame::Nobody | Blame::Failing | Blame::TooSlow => {}
+            Blame::Busy => backend.credential.cool_down(now.plus(wait)),
+            Blame::Absent => absent(attempt, route, backend, now),
+            Blame::Credential(sure) => refuses(backend, sure, fault, now),
         }
     });
 }
 
+/// Says what has become of a breaker, to whoever reads the daemon's events.
+pub fn tell(attempt: &Attempt, backend: &Backend, turned: Turned, label: &str) {
+    let (pool, address) = (&attempt.pool().name, attempt.member().address);
+    match turned {
+        Turned::Not => {}
+        Turned::Opened => {
+            log::warn!("backend {} of pool {pool} is let go of at {address}: {label}", backend.name);
+        }
+        Turned::Closed => log::info!("backend {} of pool {pool} answers again at {address}", backend.name),
+    }
+}
+
+fn absent(attempt: &Attempt, route: &Route, backend: &Backend, now: Tick) {
+    if route.is_absent(attempt.member().backend, now) {
+        let pool = &attempt.pool().name;
+        log::warn!("backend {} of pool {pool} does not know a model that a route names", backend.name);
+    }
+}
+
+fn refuses(backend: &Backend, sure: Sure, fault: UpstreamFault, now: Tick) {
+    backend.metrics.credential_refused.inc();
+    if backend.credential.refused(sure, now) {
+        log::error!(
+            "backend {} refuses our credential ({}): it is left out for a minute; see to its key or account",
+            backend.name,
+            fault.label()
+        );
+    }
+}
+
 /// Counts an attempt that led to a complete answer, unless its end has been counted.
-pub fn success(relay: &mut Relay, entry: &AliasEntry) {
-    close(relay, entry, |_, backend| backend.metrics.succeeded());
+pub fn success(relay: &mut Relay, entry: &AliasEntry, now: Tick) {
+    close(relay, entry, |attempt, _, backend| {
+        attempt.done(now);
+        backend.metrics.succeeded();
+    });
 }
 
 /// Takes the attempt that runs, if there still is one, for its last word.
-fn close(relay: &mut Relay, entry: &AliasEntry, last_word: impl FnOnce(&mut Attempt, &Backend)) {
+fn close(relay: &mut Relay, entry: &AliasEntry, last_word: impl FnOnce(&mut Attempt, &Route, &Backend)) {
     if let Some(mut attempt) = relay.attempt.take()
-        && let Some((_, backend, _)) = relay.asked(entry)
+        && let Some((route, backend, _)) = relay.asked(entry)
     {
-        last_word(&mut attempt, backend);
+        last_word(&mut attempt, route, backend);
     }
 }
 
@@ -144,8 +184,11 @@ fn client_left(error: &Error, relay: &Relay) -> bool {
         && relay.control.fault().is_none()
 }
 
-fn stale(fault: UpstreamFault, reused: bool, relay: &Relay) -> bool {
+/// A kept connection that was dead is found so at once; one that breaks later has been worked on.
+fn stale(fault: UpstreamFault, reused: bool, relay: &Relay, rules: &RetryRules) -> bool {
     reused
+        && rules.resend > 0
+        && relay.attempt_began.elapsed() < STALE
         && fault == UpstreamFault::Reset
         && relay.second_chance == SecondChance::Left
         && relay.sent() == Sent::Nothing

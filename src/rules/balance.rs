@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::tick::Tick;
-use super::vitals::Vitals;
+use super::vitals::{Kind, Vitals};
 
 /// How a pool chooses among its backends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,24 @@ pub struct Candidate<'a> {
     pub turn: &'a Turn,
     /// Its weight, times the part of it that it gets after a return. Above 0.
     pub share: f32,
+}
+
+/// What a choice is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    pub now: Tick,
+    pub kind: Kind,
+    pub turns: Turns,
+}
+
+/// Whether a choice is somebody's turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turns {
+    /// It is.
+    Take,
+    /// Another one failed: whoever helps out keeps its turn, so that the failing one does not meet the next
+    /// request again.
+    Keep,
 }
 
 /// When a backend has its next turn, in units of work done for its weight.
@@ -57,9 +75,9 @@ impl Round {
     }
 
     /// The one whose turn it is.
-    pub fn turn<'a, T>(&self, all: impl Iterator<Item = (T, Candidate<'a>)>) -> Option<T> {
+    pub fn turn<'a, T>(&self, all: impl Iterator<Item = (T, Candidate<'a>)>, wish: Wish) -> Option<T> {
         let (chosen, candidate) = all.min_by_key(|(_, candidate)| self.place(candidate.turn))?;
-        self.take(&candidate);
+        self.grant(&candidate, wish.turns);
         Some(chosen)
     }
 
@@ -67,40 +85,60 @@ impl Round {
     pub fn least_inflight<'a, T>(
         &self,
         all: impl Iterator<Item = (T, Candidate<'a>)>,
-        now: Tick,
+        wish: Wish,
     ) -> Option<T> {
         let mut best: Option<(T, Candidate<'a>, (bool, f32, u64))> = None;
         for (item, candidate) in all {
             let vitals = candidate.vitals;
-            let busy = vitals.in_flight();
-            // Every so often one request sees whether a slow one has recovered.
-            let slow = vitals.is_slow() && (busy > 0 || vitals.unasked_for(now) < RETEST);
+            let slow = vitals.speed(wish.kind).is_shunned(wish.now);
             #[expect(clippy::cast_precision_loss, reason = "nobody has millions of requests in flight")]
-            let load = busy as f32 / candidate.share;
+            let load = vitals.in_flight() as f32 / candidate.share;
             let rank = (slow, load, self.place(candidate.turn));
             if best.as_ref().is_none_or(|(_, _, least)| rank < *least) {
                 best = Some((item, candidate, rank));
             }
         }
         let (chosen, candidate, _) = best?;
-        self.take(&candidate);
+        self.grant(&candidate, wish.turns);
         Some(chosen)
     }
-}
 
-/// How long a slow backend is left alone before one request tries it again.
-const RETEST: std::time::Duration = std::time::Duration::from_secs(5);
+    fn grant(&self, candidate: &Candidate<'_>, turns: Turns) {
+        match turns {
+            Turns::Take => self.take(candidate),
+            Turns::Keep => {}
+        }
+    }
+}
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and far below 2^64")]
 fn step(share: f32) -> u64 {
     (STEP / f64::from(share.max(f32::EPSILON))) as u64
 }
 
-/// What asking this one would cost: its usual wait, times its place in the queue.
-pub fn expected_wait(candidate: &Candidate<'_>, now: Tick) -> f64 {
-    let queue = 1.0 + f64::from(candidate.vitals.in_flight()) / f64::from(candidate.share);
-    // Unknown is worth a try, but among unknowns the idle one is better.
-    candidate.vitals.latency.faded_nanos(now).max(1.0) * queue
+/// What is usual in a pool, by which its backends are measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Usual {
+    /// The time to the first useful byte, in nanoseconds; 0 when nothing is known.
+    pub nanos: f64,
+    /// The mean of the weights.
+    pub weight: f32,
+}
+
+/// What asking this one would cost: its usual wait, or its silence if that is longer, times its place in the queue.
+pub fn expected_wait(candidate: &Candidate<'_>, usual: Usual, wish: Wish) -> f64 {
+    let queue = 1.0 + f64::from(candidate.vitals.in_flight()) * f64::from(usual.weight / candidate.share);
+    expected_answer(candidate.vitals, usual, wish).max(1.0) * queue
+}
+
+/// Whether its answers take more than twice what is usual.
+pub fn is_slower(vitals: &Vitals, usual: Usual, wish: Wish) -> bool {
+    usual.nanos > 0.0 && expected_answer(vitals, usual, wish) > 2.0 * usual.nanos
+}
+
+fn expected_answer(vitals: &Vitals, usual: Usual, wish: Wish) -> f64 {
+    let expected = vitals.speed(wish.kind).latency.expected_nanos(usual.nanos, wish.now);
+    expected.max(vitals.silence(wish.now).as_secs_f64() * 1e9)
 }
 
 /// Numbers that look random, for choices that nobody may foresee only by accident. Not for secrets.

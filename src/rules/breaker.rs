@@ -46,8 +46,8 @@ pub enum State {
 pub enum Permit {
     /// As one of many.
     Pass,
-    /// As the only one, while the breaker is half open.
-    Probe,
+    /// As the only one, while the breaker is half open; since then, in nanoseconds.
+    Probe(u64),
 }
 
 /// Whether a failing backend may be let go of.
@@ -60,13 +60,13 @@ pub enum Spare {
 }
 
 const CLOSED: u64 = 0;
-/// A probe is under way.
-const PROBING: u64 = 1;
+/// A probe is under way since the rest of the number, in nanoseconds.
+const PROBING: u64 = 1 << 63;
 
 /// One backend address's breaker.
 #[derive(Debug, Default)]
 pub struct Breaker {
-    /// [`CLOSED`], [`PROBING`], or until when it is open, in nanoseconds.
+    /// [`CLOSED`], [`PROBING`] since when, or until when it is open, in nanoseconds.
     state: AtomicU64,
     /// Failures since the last success.
     streak: AtomicU32,
@@ -83,56 +83,66 @@ impl Breaker {
     pub fn state(&self, now: Tick) -> State {
         match self.state.load(Relaxed) {
             CLOSED => State::Closed,
-            PROBING => State::HalfOpen,
-            until if until <= now.nanos() => State::HalfOpen,
+            state if state & PROBING != 0 || state <= now.nanos() => State::HalfOpen,
             _ => State::Open,
         }
     }
 
     /// Whether a request could get a permit.
-    pub fn admits(&self, now: Tick) -> bool {
-        match self.state.load(Relaxed) {
-            CLOSED => true,
-            PROBING => false,
-            until => until <= now.nanos(),
-        }
+    pub fn admits(&self, rules: &BreakerRules, now: Tick) -> bool {
+        let state = self.state.load(Relaxed);
+        state == CLOSED || due(state, rules, now)
     }
 
-    /// Asks for leave. When the breaker is half open, one gets it and everyone else does not.
-    pub fn enter(&self, now: Tick) -> Option<Permit> {
-        match self.state.load(Relaxed) {
-            CLOSED => Some(Permit::Pass),
-            PROBING => None,
-            until if until <= now.nanos() => {
-                let taken = self.state.compare_exchange(until, PROBING, Relaxed, Relaxed);
-                taken.is_ok().then_some(Permit::Probe)
-            }
-            _ => None,
+    /// Asks for leave. When the breaker is half open, one gets it and everyone else does not; unless that one
+    /// takes so long that it says nothing of others.
+    pub fn enter(&self, rules: &BreakerRules, now: Tick) -> Option<Permit> {
+        let state = self.state.load(Relaxed);
+        if state == CLOSED {
+            return Some(Permit::Pass);
         }
+        let probing = PROBING | now.nanos();
+        let taken =
+            due(state, rules, now) && self.state.compare_exchange(state, probing, Relaxed, Relaxed).is_ok();
+        taken.then_some(Permit::Probe(now.nanos()))
     }
 
     /// Gives a permit back unused: nothing was learnt. The next request may probe.
     pub fn withdraw(&self, permit: Permit, now: Tick) {
         match permit {
             Permit::Pass => {}
-            Permit::Probe => drop(self.reopen(now)),
+            Permit::Probe(since) => drop(self.reopen(since, now)),
         }
     }
 
-    /// The backend did what it should.
-    pub fn good(&self, permit: Permit, now: Tick) {
-        self.record.first(now);
-        self.streak.store(0, Relaxed);
+    /// A probe has been answered: requests pass again. Says whether that is news.
+    pub fn answered(&self, permit: Permit, now: Tick) -> bool {
         match permit {
-            Permit::Pass => {}
-            Permit::Probe => {
-                if self.state.compare_exchange(PROBING, CLOSED, Relaxed, Relaxed).is_ok() {
+            Permit::Pass => false,
+            Permit::Probe(_) => {
+                let state = self.state.load(Relaxed);
+                let closed = state & PROBING != 0
+                    && self.state.compare_exchange(state, CLOSED, Relaxed, Relaxed).is_ok();
+                if closed {
+                    self.streak.store(0, Relaxed);
                     self.returned.store(now.nanos().max(1), Relaxed);
                     // What it did before says nothing of the one that has come back.
                     self.record.clear();
                 }
+                closed
             }
         }
+    }
+
+    /// The backend has done what it should, from the first byte to the last.
+    pub fn good(&self, now: Tick) {
+        self.record.first(now);
+        self.streak.store(0, Relaxed);
+    }
+
+    /// The backend has begun well, and nobody knows when that was.
+    pub fn forgive(&self) {
+        self.streak.store(0, Relaxed);
     }
 
     /// The backend failed. `spare` is asked only when it would be let go of. Says whether the breaker has just opened.
@@ -147,17 +157,26 @@ impl Breaker {
         let streak = self.streak.fetch_add(1, Relaxed).saturating_add(1);
         match permit {
             // It was out already, and stays out for longer.
-            Permit::Probe => self.reopen(now.plus(self.next_pause(rules, now))),
-            Permit::Pass if streak >= rules.failures || self.fails_often(rules, now) => match spare() {
-                Spare::Yes => {
-                    let until = now.plus(self.next_pause(rules, now));
-                    self.state.compare_exchange(CLOSED, until.nanos(), Relaxed, Relaxed).is_ok()
+            Permit::Probe(since) => {
+                let longer = self.reopen(since, now.plus(self.pause(rules)));
+                self.tripped(longer)
+            }
+            Permit::Pass if streak >= rules.failures || self.fails_often(rules, now) => {
+                if self.state.load(Relaxed) != CLOSED {
+                    return false;
                 }
-                Spare::No => {
-                    self.returned.store(now.nanos().max(1), Relaxed);
-                    false
+                match spare() {
+                    Spare::Yes => {
+                        self.forget_old_trouble(rules, now);
+                        let until = now.plus(self.pause(rules)).nanos();
+                        self.tripped(self.state.compare_exchange(CLOSED, until, Relaxed, Relaxed).is_ok())
+                    }
+                    Spare::No => {
+                        self.returned.store(now.nanos().max(1), Relaxed);
+                        false
+                    }
                 }
-            },
+            }
             Permit::Pass => false,
         }
     }
@@ -169,6 +188,10 @@ impl Breaker {
 
     /// The part of its share that it gets now: less than 1 for a while after its return.
     pub fn share(&self, rules: &BreakerRules, now: Tick) -> f32 {
+        if self.is_failing(rules) {
+            // It would be let go of, if it could be spared.
+            return FIRST_SHARE;
+        }
         match self.returned.load(Relaxed) {
             0 => 1.0,
             returned => {
@@ -181,10 +204,17 @@ impl Breaker {
         }
     }
 
-    fn reopen(&self, until: Tick) -> bool {
-        // Never the numbers that mean something else.
-        let until = until.nanos().max(PROBING + 1);
-        self.state.compare_exchange(PROBING, until, Relaxed, Relaxed).is_ok()
+    fn reopen(&self, since: u64, until: Tick) -> bool {
+        // Never the number that means "closed".
+        let until = until.nanos().max(1);
+        self.state.compare_exchange(PROBING | since, until, Relaxed, Relaxed).is_ok()
+    }
+
+    fn tripped(&self, really: bool) -> bool {
+        if really {
+            self.trips.fetch_add(1, Relaxed);
+        }
+        really
     }
 
     fn fails_often(&self, rules: &BreakerRules, now: Tick) -> bool {
@@ -192,15 +222,27 @@ impl Breaker {
         good + bad >= ENOUGH && bad * 100 >= (good + bad) * u64::from(rules.error_rate)
     }
 
-    /// How long it stays open this time.
-    fn next_pause(&self, rules: &BreakerRules, now: Tick) -> Duration {
-        let returned = Tick::new(self.returned.load(Relaxed));
-        if self.state.load(Relaxed) == CLOSED && now.since(returned) > rules.max_open {
-            // It did well for a while: this is a new trouble.
+    /// If it did well for a while, this is a new trouble.
+    fn forget_old_trouble(&self, rules: &BreakerRules, now: Tick) {
+        if now.since(Tick::new(self.returned.load(Relaxed))) > rules.max_open {
             self.trips.store(0, Relaxed);
         }
-        let doublings = self.trips.fetch_add(1, Relaxed).min(16);
+    }
+
+    /// How long it stays open this time.
+    fn pause(&self, rules: &BreakerRules) -> Duration {
+        let doublings = self.trips.load(Relaxed).min(16);
         rules.open.saturating_mul(1 << doublings).min(rules.max_open)
+    }
+}
+
+/// Whether a state that is not closed lets a probe through: it has been open for long enough, or the probe
+/// before has taken as long as that.
+fn due(state: u64, rules: &BreakerRules, now: Tick) -> bool {
+    if state & PROBING != 0 {
+        now.since(Tick::new(state & !PROBING)) >= rules.open
+    } else {
+        state <= now.nanos()
     }
 }
 

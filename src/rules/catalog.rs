@@ -3,13 +3,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::balance::Dice;
 use super::headers::UpwardHead;
 use super::pools::Pool;
-use super::retry::{Budget, RetryRules};
+use super::retry::Budget;
+use super::tick::Tick;
 use crate::error::GatewayError;
 use crate::metrics::AliasMetrics;
 use crate::names::Alias;
@@ -23,9 +26,7 @@ pub struct AliasEntry {
     /// In order of priority; at least one.
     pub routes: Vec<Route>,
     pub expose: Expose,
-    /// How often its requests may be asked again: the most that any of its routes allows.
-    pub retry: RetryRules,
-    /// What it has spent on that.
+    /// What it has spent on asking again.
     pub budget: Budget,
     /// For waits between attempts.
     pub dice: Dice,
@@ -44,6 +45,30 @@ pub struct Route {
     pub model: JsonText,
     /// What each backend of the pool is sent, in their order.
     pub heads: Arc<[UpwardHead]>,
+    /// Until when each backend is known not to have this model, in nanoseconds.
+    absent: Box<[AtomicU64]>,
+}
+
+/// How long a backend that does not know a model is not asked for it.
+const ABSENT: Duration = Duration::from_secs(10);
+
+impl Route {
+    /// A route that every backend of its pool is taken to know.
+    pub fn new(pool: Arc<Pool>, model: JsonText, heads: Arc<[UpwardHead]>) -> Self {
+        let absent = pool.backends.iter().map(|_| AtomicU64::new(0)).collect();
+        Self { pool, model, heads, absent }
+    }
+
+    /// Whether a backend has the model, as far as is known.
+    pub fn has_model(&self, backend: usize, now: Tick) -> bool {
+        self.absent.get(backend).is_none_or(|until| until.load(Ordering::Relaxed) <= now.nanos())
+    }
+
+    /// A backend says that it does not have the model. Says whether that is news.
+    pub fn is_absent(&self, backend: usize, now: Tick) -> bool {
+        let Some(until) = self.absent.get(backend) else { return false };
+        until.swap(now.plus(ABSENT).nanos(), Ordering::Relaxed) <= now.nanos()
+    }
 }
 
 /// The aliases of one tenant.

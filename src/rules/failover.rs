@@ -2,6 +2,7 @@
 //!
 //! One table says it all, row by row; whoever wonders why a request was or was not asked again finds it here.
 
+use super::credential::Sure;
 use crate::error::{Reason, Rejection, UpstreamFault};
 
 /// What a fault means.
@@ -34,10 +35,14 @@ pub enum Blame {
     Nobody,
     /// It fails.
     Failing,
+    /// It took too long, which is its failure if it says nothing to anybody.
+    TooSlow,
+    /// It does not have the model that a route names: our configuration is wrong, for this route.
+    Absent,
     /// It is busy and wants to be left alone for a while.
     Busy,
     /// It does not take our credential, or the account behind it is empty.
-    Credential,
+    Credential(Sure),
 }
 
 /// What the client is told when it was the last word.
@@ -65,23 +70,24 @@ pub fn judge(fault: UpstreamFault) -> Meaning {
         UpstreamFault::Connect | UpstreamFault::ConnectTimeout | UpstreamFault::Tls => {
             meaning(Again::Safe, Blame::Failing, Told::Unavailable)
         }
-        UpstreamFault::NotTaken => meaning(Again::Safe, Blame::Nobody, Told::Unavailable),
+        UpstreamFault::NotTaken => meaning(Again::Safe, Blame::Failing, Told::Unavailable),
         UpstreamFault::NoBackend => meaning(Again::Never, Blame::Nobody, Told::Unavailable),
         UpstreamFault::AllBusy => meaning(Again::Never, Blame::Nobody, Told::Busy),
         UpstreamFault::FirstByteTimeout | UpstreamFault::IdleTimeout => {
-            meaning(Again::OutOfTime, Blame::Failing, Told::Unavailable)
+            meaning(Again::OutOfTime, Blame::TooSlow, Told::Unavailable)
         }
-        UpstreamFault::TotalTimeout => meaning(Again::Never, Blame::Failing, Told::Unavailable),
+        UpstreamFault::TotalTimeout => meaning(Again::Never, Blame::TooSlow, Told::Unavailable),
         UpstreamFault::Reset
         | UpstreamFault::BadResponse
         | UpstreamFault::BadContentType
         | UpstreamFault::BadEncoding
         | UpstreamFault::BadJson
         | UpstreamFault::BadShape
-        | UpstreamFault::EventTooLarge
         | UpstreamFault::Truncated => UNAVAILABLE,
         // A client can ask for long answers; that must not cost others the backend.
-        UpstreamFault::TooLarge => meaning(Again::Unsure, Blame::Nobody, Told::Unavailable),
+        UpstreamFault::TooLarge | UpstreamFault::EventTooLarge => {
+            meaning(Again::Unsure, Blame::Nobody, Told::Unavailable)
+        }
         UpstreamFault::Status { status, reason } => refusal(status, reason),
         UpstreamFault::ErrorInAnswer(said) => refusal(said.status.unwrap_or(usual(said.reason)), said.reason),
     }
@@ -93,17 +99,26 @@ fn refusal(status: u16, reason: Reason) -> Meaning {
     let rejected = |why| meaning(Again::Never, Blame::Nobody, Told::Rejected(why));
     match (status, reason) {
         (_, Reason::ContentPolicy) => blocked,
-        (401 | 402 | 403 | 407, _) | (_, Reason::BadCredential | Reason::Quota) => {
-            meaning(Again::Safe, Blame::Credential, Told::Unavailable)
+        (401 | 402 | 407, _) | (403 | 429, Reason::BadCredential | Reason::Quota) => {
+            meaning(Again::Safe, Blame::Credential(Sure::Yes), Told::Unavailable)
+        }
+        // Firewalls and odd servers say so of single requests, too; asked everywhere, such a request would
+        // take all backends out.
+        (403, _) | (_, Reason::BadCredential | Reason::Quota) => {
+            meaning(Again::Unsure, Blame::Credential(Sure::Perhaps), Told::Unavailable)
         }
         (_, Reason::ContextOverflow) => rejected(Rejection::ContextOverflow),
+        // More than fits into any minute: nobody's moment, and no use in coming again.
+        (429, Reason::Unsupported) => {
+            meaning(Again::OtherRoute, Blame::Nobody, Told::Rejected(Rejection::Other))
+        }
         (429 | 498, _) => meaning(Again::Safe, Blame::Busy, Told::Busy),
         (529, _) | (503, Reason::Capacity) | (500..=599, Reason::RateLimited) => {
             meaning(Again::Unsure, Blame::Busy, Told::Busy)
         }
         // The alias exists, so it is our configuration that is wrong; for one model, not for the backend.
         (404 | 405 | 410 | 501, _) | (_, Reason::NoSuchModel) => {
-            meaning(Again::Safe, Blame::Nobody, Told::Unavailable)
+            meaning(Again::Safe, Blame::Absent, Told::Unavailable)
         }
         (400 | 422, Reason::Unsupported) => {
             meaning(Again::OtherRoute, Blame::Nobody, Told::Rejected(Rejection::Other))
@@ -175,6 +190,12 @@ pub fn verdict(again: Again, sent: Sent, spent: Spent, rules: &super::retry::Ret
         Again::OutOfTime if rules.on_timeout => resend,
         Again::OutOfTime | Again::Never => Verdict::Refuse,
     }
+}
+
+/// Whether the next attempt would be the last one, if it ended so that it may have been worked on. It had
+/// better go to another route then.
+pub fn is_last_chance(spent: Spent, rules: &super::retry::RetryRules) -> bool {
+    spent.attempts + 1 >= rules.attempts || spent.unsure >= rules.resend
 }
 
 /// Whether an attempt that ended so may have been worked on.

@@ -2,18 +2,20 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use super::attempt::Attempt;
-use super::balance::{Balance, Candidate, Dice, Round, Turn, expected_wait};
+use super::balance::{Balance, Candidate, Dice, Round, Turn, Usual, Wish, expected_wait, is_slower};
 use super::breaker::{BreakerRules, Spare, State};
 use super::credential::Credential;
 use super::reach::Reach;
 use super::retry::RetryRules;
 use super::tick::Tick;
 use super::timeouts::Timeouts;
-use super::vitals::Vitals;
+use super::vitals::{Kind, Vitals};
 use crate::metrics::BackendMetrics;
 use crate::names::{BackendName, PoolName};
 use crate::wire::splice::Forward;
@@ -34,6 +36,9 @@ pub struct Pool {
     members: ArcSwap<Members>,
     round: Round,
     dice: Dice,
+    /// The usual time to the first useful byte, in nanoseconds as the bits of an `f64`.
+    usual_stream: AtomicU64,
+    usual_whole: AtomicU64,
 }
 
 /// One backend as it was configured.
@@ -75,6 +80,15 @@ pub struct Place {
     pub vitals: Arc<Vitals>,
 }
 
+/// Whether active checks are believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    Calm,
+    /// All that could be asked are down by their checks. When a check says so of everyone, it is as likely the
+    /// check that is wrong.
+    Desperate,
+}
+
 /// What a pool is made of.
 pub struct PoolParts {
     pub name: PoolName,
@@ -91,9 +105,20 @@ impl Pool {
     pub fn new(parts: PoolParts) -> Self {
         let PoolParts { name, backends, balance, breaker, timeouts, retry, forward } = parts;
         let dice = Dice::new(name.as_str().bytes().fold(0, |seed, byte| seed * 31 + u64::from(byte)));
-        let members = ArcSwap::default();
-        let round = Round::default();
-        Self { name, backends, balance, breaker, timeouts, retry, forward, members, round, dice }
+        Self {
+            name,
+            backends,
+            balance,
+            breaker,
+            timeouts,
+            retry,
+            forward,
+            members: ArcSwap::default(),
+            round: Round::default(),
+            dice,
+            usual_stream: AtomicU64::default(),
+            usual_whole: AtomicU64::default(),
+        }
     }
 
     /// Takes these addresses for those of all backends. What is here already goes on as it was.
@@ -137,21 +162,29 @@ impl Pool {
         self.members.load().all.clone()
     }
 
-    /// Chooses an address that can be asked and is not among the `tried`.
-    pub fn pick(self: &Arc<Self>, now: Tick, tried: impl Fn(&Arc<Member>) -> bool) -> Option<Attempt> {
+    /// Chooses an address that can be asked and that `fits`.
+    pub fn pick(
+        self: &Arc<Self>,
+        wish: Wish,
+        mood: Mood,
+        fits: impl Fn(&Arc<Member>) -> bool,
+    ) -> Option<Attempt> {
+        let now = wish.now;
         let members = self.members.load();
-        let can = |member: &&Arc<Member>| member.can_be_asked(now) && !tried(member);
+        let can = |member: &&Arc<Member>| member.can_be_asked(&self.breaker, mood, now) && fits(member);
         // A permit can only be lost to a race for a probe, and then its member is out.
         for _ in 0..=members.all.len() {
             let candidates = || members.all.iter().filter(can).map(|m| (m, m.candidate(&self.breaker, now)));
             let member = match self.balance {
-                Balance::RoundRobin => self.round.turn(candidates()),
-                Balance::LeastInflight => self.round.least_inflight(candidates(), now),
-                Balance::P2cEwma => self.better_of_two(&members, can, now),
+                Balance::RoundRobin => self.round.turn(candidates(), wish),
+                Balance::LeastInflight => self.round.least_inflight(candidates(), wish),
+                Balance::P2cEwma => self.better_of_two(&members, can, wish),
             }?;
-            if let Some(permit) = member.vitals.breaker.enter(now) {
-                return Some(Attempt::begin(self.clone(), member.clone(), permit, now));
+            let Some(permit) = member.vitals.breaker.enter(&self.breaker, now) else { continue };
+            if member.credential.enter(now) {
+                return Some(Attempt::begin(self.clone(), member.clone(), permit, wish));
             }
+            member.vitals.breaker.withdraw(permit, now);
         }
         None
     }
@@ -160,12 +193,19 @@ impl Pool {
         &self,
         members: &'m Members,
         can: impl Fn(&&Arc<Member>) -> bool,
-        now: Tick,
+        wish: Wish,
     ) -> Option<&'m Arc<Member>> {
-        let one = self.at_random(members, &can, now)?;
-        let other = self.at_random(members, |member| can(member) && !Arc::ptr_eq(member, one), now);
-        let Some(other) = other else { return Some(one) };
-        let wait = |member: &Member| expected_wait(&member.candidate(&self.breaker, now), now);
+        #[expect(clippy::cast_precision_loss, reason = "a pool has a handful of addresses")]
+        let weight = members.sums.last()? / members.all.len() as f32;
+        let usual = Usual { nanos: f64::from_bits(self.usual(wish.kind).load(Relaxed)), weight };
+        let one = self.at_random(members, &can, wish.now)?;
+        let mut other = self.at_random(members, &can, wish.now)?;
+        // The same one twice is a choice, too, without which weights would be lost; but not if it is slow.
+        if Arc::ptr_eq(one, other) && is_slower(&one.vitals, usual, wish) {
+            let another = |member: &&Arc<Member>| can(member) && !Arc::ptr_eq(member, one);
+            other = self.at_random(members, another, wish.now).unwrap_or(one);
+        }
+        let wait = |member: &Member| expected_wait(&member.candidate(&self.breaker, wish.now), usual, wish);
         if wait(other) < wait(one) { Some(other) } else { Some(one) }
     }
 
@@ -197,20 +237,40 @@ impl Pool {
         hit.or_else(|| left().last())
     }
 
-    /// Looks at all addresses and marks those that are far slower than their fellows: at most half of them.
-    /// To be called now and then.
-    pub fn survey(&self) {
+    fn usual(&self, kind: Kind) -> &AtomicU64 {
+        match kind {
+            Kind::Stream => &self.usual_stream,
+            Kind::Whole => &self.usual_whole,
+        }
+    }
+
+    /// The usual time to the first useful byte; nothing when nothing is known.
+    pub(super) fn usual_wait(&self, kind: Kind) -> Duration {
+        Duration::from_secs_f64(f64::from_bits(self.usual(kind).load(Relaxed)) / 1e9)
+    }
+
+    /// Looks at all addresses, at how fast they usually are, and marks those that are far slower than their
+    /// fellows: at most half of them. To be called now and then.
+    pub fn survey(&self, now: Tick) {
+        for kind in [Kind::Stream, Kind::Whole] {
+            self.survey_kind(kind, now);
+        }
+    }
+
+    fn survey_kind(&self, kind: Kind, now: Tick) {
         let members = self.members.load();
-        let known = |member: &&Arc<Member>| member.vitals.latency.nanos() > 0.0;
-        let mut averages: Vec<f64> =
-            members.all.iter().filter(known).map(|member| member.vitals.latency.nanos()).collect();
+        let average = |member: &Arc<Member>| member.vitals.speed(kind).latency.nanos();
+        let mut averages: Vec<f64> = members.all.iter().map(average).filter(|nanos| *nanos > 0.0).collect();
         averages.sort_by(f64::total_cmp);
         // The lower one of two, so that one of two can be the slow one; with one alone it is its own measure.
         let usual = averages.get(averages.len().saturating_sub(1) / 2).copied().unwrap_or(0.0);
+        self.usual(kind).store(usual.to_bits(), Relaxed);
         for member in &members.all {
-            let average = member.vitals.latency.nanos();
-            let much = if member.vitals.is_slow() { STILL_SLOW } else { SLOW };
-            member.vitals.set_slow(average > usual * much && average - usual > NOTICEABLE);
+            let speed = member.vitals.speed(kind);
+            let average = average(member).max(member.vitals.silence(now).as_secs_f64() * 1e9);
+            let much = if speed.is_slow() { STILL_SLOW } else { SLOW };
+            let alone = members.all.len() == 1 || usual == 0.0;
+            speed.set_slow(!alone && average > usual * much && average - usual > NOTICEABLE, now);
         }
     }
 
@@ -224,9 +284,7 @@ impl Pool {
                 State::HalfOpen => 1,
                 State::Open => 2,
             };
-            let up = |member: &Arc<Member>| {
-                member.vitals.is_up() && member.credential.is_usable(now) && breaker(member) < 2
-            };
+            let up = |member: &Arc<Member>| member.can_be_asked(&self.breaker, Mood::Calm, now);
             backend.metrics.up.set(i64::from(own().any(up)));
             backend.metrics.breaker.set(own().map(breaker).min().unwrap_or(0));
             backend.metrics.in_flight.set(own().map(|member| i64::from(member.vitals.in_flight())).sum());
@@ -238,12 +296,12 @@ impl Pool {
     pub(super) fn spare(&self, failing: &Arc<Member>, now: Tick) -> Spare {
         let members = self.members.load();
         let others = || members.all.iter().filter(|member| !Arc::ptr_eq(member, failing));
-        let out = others().filter(|member| member.vitals.breaker.state(now) != State::Closed).count();
-        let half = (members.all.len() / 2).max(1);
-        let hopeless = |member: &Arc<Member>| {
-            let breaker = &member.vitals.breaker;
-            breaker.state(now) != State::Closed || breaker.is_failing(&self.breaker)
+        let gone = |member: &Arc<Member>| {
+            !member.vitals.is_up() || member.vitals.breaker.state(now) != State::Closed
         };
+        let out = others().filter(|member| gone(member)).count();
+        let half = (members.all.len() / 2).max(1);
+        let hopeless = |member: &Arc<Member>| gone(member) || member.vitals.breaker.is_failing(&self.breaker);
         if out < half || others().all(hopeless) { Spare::Yes } else { Spare::No }
     }
 }
@@ -256,11 +314,21 @@ const STILL_SLOW: f64 = 2.0;
 const NOTICEABLE: f64 = 5e6;
 
 impl Member {
-    fn can_be_asked(&self, now: Tick) -> bool {
-        self.vitals.is_up()
-            && self.vitals.breaker.admits(now)
-            && self.vitals.cooling(now).is_none()
+    fn can_be_asked(&self, rules: &BreakerRules, mood: Mood, now: Tick) -> bool {
+        (mood == Mood::Desperate || self.vitals.is_up())
+            && self.vitals.breaker.admits(rules, now)
+            && self.credential.cooling(now).is_none()
             && self.credential.is_usable(now)
+    }
+
+    /// Our account with its backend.
+    pub(super) fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// How long its backend is still to be left alone.
+    pub(super) fn cooling(&self, now: Tick) -> Option<Duration> {
+        self.credential.cooling(now)
     }
 
     fn candidate(&self, rules: &BreakerRules, now: Tick) -> Candidate<'_> {

@@ -31,15 +31,15 @@ impl Budget {
         self.0.first(now);
     }
 
-    /// Takes a retry out of the budget; `false` when it is used up.
-    pub fn spend(&self, percent: u8, now: Tick) -> bool {
+    /// Whether there is room for a retry.
+    pub fn has_room(&self, percent: u8, now: Tick) -> bool {
         let (requests, retries) = self.0.sums(now);
-        let allowed = (requests * u64::from(percent) / 100).max(FLOOR * SECONDS);
-        let left = retries < allowed;
-        if left {
-            self.0.second(now);
-        }
-        left
+        retries < (requests * u64::from(percent) / 100).max(FLOOR * SECONDS)
+    }
+
+    /// Takes a retry out of the budget.
+    pub fn spend(&self, now: Tick) {
+        self.0.second(now);
     }
 }
 
@@ -71,18 +71,29 @@ mod tests {
         for second in 0..10 {
             (0..500).for_each(|_| budget.request(at(second)));
         }
-        let spent = (0..2000).filter(|_| budget.spend(20, at(9))).count();
+        let spend = |percent, now| {
+            let room = budget.has_room(percent, now);
+            if room {
+                budget.spend(now);
+            }
+            room
+        };
+        let spent = (0..2000).filter(|_| spend(20, at(9))).count();
         assert_eq!(spent, 1000);
         // What was spent in second 9 is forgotten in second 19.
-        assert!(!budget.spend(20, at(18)));
-        assert!(budget.spend(20, at(19)));
+        assert!(!spend(20, at(18)));
+        assert!(spend(20, at(19)));
     }
 
     #[test]
     fn a_quiet_alias_has_three_a_second_even_with_a_share_of_nothing() {
         let budget = Budget::default();
         budget.request(at(0));
-        assert_eq!((0..100).filter(|_| budget.spend(0, at(0))).count(), 30);
+        for _ in 0..30 {
+            assert!(budget.has_room(0, at(0)));
+            budget.spend(at(0));
+        }
+        assert!(!budget.has_room(0, at(0)));
     }
 
     #[test]

@@ -26,7 +26,8 @@ const PROSE: usize = 64 * 1024;
 /// Where several causes are named, the order is: our key, our account, the content policy, the context, and
 /// then whatever time or another backend may mend.
 pub fn classify(body: &[u8]) -> Said {
-    let mut evidence = Evidence { named: None, phrased: None, hinted: None, status: None, prose: PROSE };
+    let mut evidence =
+        Evidence { named: None, phrased: None, hinted: None, status: None, outgrown: false, prose: PROSE };
     evidence.document(&String::from_utf8_lossy(body), LEVELS);
     evidence.verdict()
 }
@@ -43,13 +44,18 @@ struct Evidence {
     /// The innermost status and the levels that were left where it stood: a gateway in between wraps the
     /// error that counts in one of its own.
     status: Option<(u8, u16)>,
+    /// The request is larger than what a whole minute allows.
+    outgrown: bool,
     /// How many bytes of messages may still be searched.
     prose: usize,
 }
 
 impl Evidence {
     fn verdict(&self) -> Said {
-        let reason = self.named.or(self.phrased).or(self.hinted).unwrap_or(Reason::Other);
+        let reason = match self.named.or(self.phrased).or(self.hinted).unwrap_or(Reason::Other) {
+            Reason::RateLimited if self.outgrown => Reason::Unsupported,
+            reason => reason,
+        };
         Said { reason, status: self.status.map(|(_, status)| status) }
     }
 
@@ -104,6 +110,10 @@ impl Evidence {
             self.prose = self.prose.saturating_sub(message.len());
             if let Some(reason) = phrases::reason(message) {
                 prefer(&mut self.phrased, reason);
+            }
+            // Said under the code of an ordinary limit, but waiting does not help: it never fits.
+            if message.starts_with("Request too large") {
+                self.outgrown = true;
             }
         }
         // An error that is one word is a code.

@@ -5,6 +5,7 @@ use crate::config::snapshot::Snapshot;
 use crate::config::{self, Source, plan::Plan};
 use crate::daemon::assemble::assemble;
 use crate::metrics::Metrics;
+use crate::rules::credential::Sure;
 use crate::rules::pools::Member;
 
 fn plan(pool: &str) -> Plan {
@@ -67,7 +68,7 @@ fn a_new_key_is_a_new_chance_and_the_same_key_is_none() {
         format!("backends: [ {{ url: 'http://127.0.0.1:1/v1', key: {{ file: '{}' }} }} ]", folder.display());
     let first = generations.take(&pool);
     let now = first.origin.tick(Instant::now());
-    assert!(first.pools[0].backends[0].credential.refused(now));
+    assert!(first.pools[0].backends[0].credential.refused(Sure::Yes, now));
     let same = generations.take(&pool);
     assert!(!same.pools[0].backends[0].credential.is_usable(now));
     std::fs::write(&folder, "two").unwrap();

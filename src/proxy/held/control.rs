@@ -48,7 +48,7 @@ enum Stage {
 pub struct Control {
     began: Instant,
     /// When the whole request is over.
-    end: u64,
+    end: AtomicCell<u64>,
     first: AtomicCell<u64>,
     idle: AtomicCell<u64>,
     /// When the backend last gave a sign of life, or the attempt began.
@@ -64,7 +64,7 @@ impl Control {
         let whole = nanos(end.saturating_duration_since(now));
         Self {
             began: now,
-            end: whole,
+            end: AtomicCell::new(whole),
             first: AtomicCell::new(whole),
             idle: AtomicCell::new(whole),
             alive: AtomicCell::new(0),
@@ -89,6 +89,11 @@ impl Control {
     /// Filters: what is still to come of this attempt may not pause for longer than this.
     pub fn hurry(&self, idle: Duration) {
         self.idle.store(self.idle.load().min(nanos(idle)));
+    }
+
+    /// Filters: the whole request is over then.
+    pub fn end_at(&self, end: Instant) {
+        self.end.store(self.since(end));
     }
 
     /// Held session: the backend is connected; from now on it is expected to answer.
@@ -155,14 +160,16 @@ impl Control {
             Stage::Complete => nanos(LINGER),
             Stage::Cut => 0,
         };
-        let at = self.alive.load().saturating_add(wait).min(self.end);
+        let at = self.alive.load().saturating_add(wait).min(self.end.load());
         self.began + Duration::from_nanos(at)
     }
 
     /// Held session: a deadline has passed. Says which, unless the answer was over anyway.
     pub fn overdue(&self, now: Instant) {
         let fault = match self.stage.load() {
-            Stage::Waiting | Stage::Answering if self.since(now) >= self.end => UpstreamFault::TotalTimeout,
+            Stage::Waiting | Stage::Answering if self.since(now) >= self.end.load() => {
+                UpstreamFault::TotalTimeout
+            }
             Stage::Waiting => UpstreamFault::FirstByteTimeout,
             Stage::Answering => UpstreamFault::IdleTimeout,
             Stage::Complete | Stage::Cut => return,

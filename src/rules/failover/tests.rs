@@ -26,6 +26,8 @@ fn what_a_client_did_wrong_goes_nowhere_else_and_blames_nobody() {
         assert_eq!(said, meaning(Again::Never, Blame::Nobody, Told::Blocked), "{code}");
     }
     assert_eq!(status(400, Reason::Unsupported).again, Again::OtherRoute);
+    // Larger than its whole minute allows.
+    assert_eq!(status(429, Reason::Unsupported).again, Again::OtherRoute);
 }
 
 #[test]
@@ -33,14 +35,19 @@ fn our_own_credential_is_never_the_clients_fault() {
     for (code, reason) in [
         (401, Reason::Other),
         (402, Reason::Other),
-        (403, Reason::Other),
         (407, Reason::Other),
-        (400, Reason::BadCredential),
-        (400, Reason::Quota),
+        (403, Reason::BadCredential),
         (429, Reason::Quota),
     ] {
         let said = status(code, reason);
-        assert_eq!(said, meaning(Again::Safe, Blame::Credential, Told::Unavailable), "{code} {reason:?}");
+        let sure = meaning(Again::Safe, Blame::Credential(Sure::Yes), Told::Unavailable);
+        assert_eq!(said, sure, "{code} {reason:?}");
+    }
+    // These may be about this one request: it is not asked everywhere.
+    for (code, reason) in [(403, Reason::Other), (400, Reason::BadCredential), (400, Reason::Quota)] {
+        let said = status(code, reason);
+        let perhaps = meaning(Again::Unsure, Blame::Credential(Sure::Perhaps), Told::Unavailable);
+        assert_eq!(said, perhaps, "{code} {reason:?}");
     }
 }
 
@@ -66,7 +73,7 @@ fn our_configuration_is_never_the_clients_fault_and_no_failure() {
         (501, Reason::Other),
         (400, Reason::NoSuchModel),
     ] {
-        assert_eq!(status(code, reason), meaning(Again::Safe, Blame::Nobody, Told::Unavailable), "{code}");
+        assert_eq!(status(code, reason), meaning(Again::Safe, Blame::Absent, Told::Unavailable), "{code}");
     }
     assert_eq!(status(302, Reason::Other).again, Again::Never);
 }
@@ -77,7 +84,7 @@ fn an_error_inside_a_success_means_what_it_says() {
     assert_eq!(inside(None, Reason::Other), UNAVAILABLE);
     assert_eq!(inside(Some(429), Reason::Other).told, Told::Busy);
     assert_eq!(inside(None, Reason::ContentPolicy).told, Told::Blocked);
-    assert_eq!(inside(Some(401), Reason::Other).blame, Blame::Credential);
+    assert_eq!(inside(Some(401), Reason::Other).blame, Blame::Credential(Sure::Yes));
     assert_eq!(inside(Some(400), Reason::Other).told, Told::Rejected(Rejection::Other));
 }
 
@@ -112,4 +119,12 @@ fn nothing_is_asked_again_once_the_client_has_a_part() {
     for again in [Again::Safe, Again::Unsure, Again::OutOfTime, Again::OtherRoute] {
         assert_eq!(verdict(again, Sent::Some, Spent { attempts: 1, unsure: 0 }, &RULES), Verdict::Refuse);
     }
+}
+
+#[test]
+fn the_last_chance_is_known_before_it_is_taken() {
+    let last = |attempts, unsure| is_last_chance(Spent { attempts, unsure }, &RULES);
+    assert!(!last(1, 0));
+    assert!(last(1, 1), "it is sent again once");
+    assert!(last(2, 0), "three in all");
 }

@@ -513,3 +513,10 @@ proptest! {
         classify(json.as_bytes().get(..cut).unwrap_or_default());
     }
 }
+
+#[test]
+fn a_request_that_never_fits_is_not_told_to_wait() {
+    let body = r#"{"error":{"message":"Request too large for x on tokens per min (TPM): Limit 10, Requested 12.",
+        "type":"tokens","param":null,"code":"rate_limit_exceeded"}}"#;
+    assert_eq!(classify(body.as_bytes()).reason, Unsupported);
+}

@@ -106,9 +106,11 @@ pub fn cases() -> Vec<Case> {
         })
         .both(Expect::Limited(3))
     }));
-    for (what, code) in [("401", 401), ("402", 402), ("403", 403), ("407", 407)] {
+    for (what, code) in [("401", 401), ("402", 402), ("407", 407)] {
         cases.push(plain("UP-34", what, code, Expect::Safe).labelled("status_auth"));
     }
+    // A firewall's word on one prompt, perhaps.
+    cases.push(plain("UP-34", "403", 403, Expect::Once).labelled("status_auth"));
     cases
 }
 
