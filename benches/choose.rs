@@ -22,13 +22,14 @@ use std::time::{Duration, Instant};
 
 use byname::metrics::Metrics;
 use byname::names::{BackendName, PoolName};
-use byname::rules::balance::Balance;
+use byname::rules::balance::{Balance, Turns, Wish};
 use byname::rules::breaker::{BreakerRules, Permit, Spare};
-use byname::rules::pools::{Backend, Place, Pool, PoolParts};
+use byname::rules::pools::{Backend, Mood, Place, Pool, PoolParts};
 use byname::rules::reach::Reach;
 use byname::rules::retry::RetryRules;
 use byname::rules::tick::Tick;
 use byname::rules::timeouts::Timeouts;
+use byname::rules::vitals::Kind;
 use byname::wire::splice::Forward;
 
 #[global_allocator]
@@ -143,7 +144,10 @@ fn ask_for(pool: &Arc<Pool>, length: Duration) -> f64 {
             asked += 1;
             // The gateway has the time at hand when it chooses; here a microsecond goes by with each.
             let now = START.plus(Duration::from_micros(asked));
-            drop(black_box(pool.pick(now, |_| false).unwrap()));
+            drop(black_box(
+                pool.pick(Wish { now, kind: Kind::Stream, turns: Turns::Take }, Mood::Calm, |_| true)
+                    .unwrap(),
+            ));
         }
     }
     began.elapsed().as_nanos() as f64 / asked as f64
@@ -180,7 +184,7 @@ fn pool(balance: Balance, size: usize) -> Arc<Pool> {
     for (n, member) in pool.members().iter().enumerate() {
         // Known latencies, all alike but for some noise.
         let time = Duration::from_micros(20_000 + (n as u64 * 7919) % 1000);
-        member.vitals.latency.observe(time, START);
+        member.vitals.speed(Kind::Stream).latency.observe(time, START);
     }
     pool
 }
