@@ -100,7 +100,7 @@ fn pool(
     fleet: &Fleet,
     obstacles: &mut Vec<String>,
 ) -> Option<(Built, Care)> {
-    let kept = fleet.kept(&plan.name, plan.health.as_ref());
+    let kept = fleet.kept(&plan.name);
     let before = obstacles.len();
     let (mut backends, mut doors, mut sides) = (Vec::new(), Vec::new(), Vec::new());
     for (index, of) in plan.backends.iter().enumerate() {

@@ -1,20 +1,21 @@
 //! What is known of backends, whatever the configuration of the day: their health, how busy they are, what
 //! their names lead to. A backend that a new configuration leaves as it was goes on as it is.
 
+mod checking;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use pingora_load_balancing::{Backend as Target, HealthRegistry};
 use tokio::runtime::{Builder, Runtime};
 
-use super::probe::{self, Checks};
+use self::checking::Floor;
+pub use self::checking::{Checked, Checking, Word};
 use super::resolver::Resolver;
 use crate::config::plan::HealthPlan;
-use crate::metrics::BackendMetrics;
-use crate::names::{BackendName, PoolName, Secret};
+use crate::names::{PoolName, Secret};
 use crate::rules::credential::Credential;
 use crate::rules::tick::Origin;
 use crate::rules::vitals::Vitals;
@@ -33,27 +34,23 @@ pub struct Fleet {
 pub struct Identity(pub u64);
 
 /// What outlives a configuration of one pool.
+#[derive(Default)]
 pub struct Kept {
-    thresholds: Option<(usize, usize)>,
-    pub registry: Arc<HealthRegistry>,
-    vitals: Mutex<HashMap<(Identity, SocketAddr), Weak<Vitals>>>,
-    credentials: Mutex<HashMap<Identity, Presented>>,
+    vitals: Mutex<HashMap<(Identity, SocketAddr), Known>>,
+    credentials: Mutex<HashMap<Identity, Vec<Presented>>>,
     /// Where names last led to.
     addresses: Mutex<HashMap<Identity, Vec<SocketAddr>>>,
+    /// The checks of the configuration that looks after it now; none before the first.
+    checking: Mutex<Option<Arc<Checking>>>,
     /// Which configuration looks after it now.
     generation: AtomicU64,
 }
 
-/// A credential as it was when it was last configured, and what became of it.
-type Presented = (Option<Secret>, Weak<Credential>);
+/// What is known of an address, and where its checks speak.
+type Known = (Weak<Vitals>, Floor);
 
-/// What a check's outcome is told to; in the target's `ext`.
-pub struct Checked {
-    pub pool: PoolName,
-    pub name: BackendName,
-    pub vitals: Arc<Vitals>,
-    pub metrics: Arc<BackendMetrics>,
-}
+/// A credential as it was configured, and what became of it.
+type Presented = (Option<Secret>, Weak<Credential>);
 
 impl Fleet {
     /// With these name servers, or the system's if there are none.
@@ -71,72 +68,50 @@ impl Fleet {
         Ok(Self { origin: Origin::new(Instant::now()), resolver, runtime, pools: Mutex::default() })
     }
 
-    /// What is kept for a pool. Checks with other thresholds start from nothing.
-    pub fn kept(&self, pool: &PoolName, health: Option<&HealthPlan>) -> Arc<Kept> {
-        let thresholds = health.map(|health| (health.failures, health.successes));
-        let mut pools = held(&self.pools);
-        let fits = pools.get(pool).filter(|kept| kept.thresholds == thresholds);
-        if let Some(kept) = fits {
-            return kept.clone();
-        }
-        let kept = Arc::new(Kept::new(thresholds));
-        if let Some(old) = pools.insert(pool.clone(), kept.clone()) {
-            old.generation.fetch_add(1, Ordering::AcqRel);
-            // Only active health depends on the thresholds.
-            std::mem::swap(&mut *held(&kept.addresses), &mut *held(&old.addresses));
-            std::mem::swap(&mut *held(&kept.credentials), &mut *held(&old.credentials));
-        }
-        kept
+    /// What is kept for a pool. Nothing of the configuration that runs is changed by asking.
+    pub fn kept(&self, pool: &PoolName) -> Arc<Kept> {
+        held(&self.pools).entry(pool.clone()).or_default().clone()
     }
 }
 
 impl Kept {
-    fn new(thresholds: Option<(usize, usize)>) -> Self {
-        let (failures, successes) = thresholds.unwrap_or((1, 1));
-        let registry = probe::registry(Checks {
-            failures,
-            successes,
-            on_change: Box::new(changed),
-            on_result: Box::new(|target, result| {
-                if let Some(checked) = target.ext.get::<Arc<Checked>>() {
-                    checked.metrics.checked(result.err().unwrap_or("ok"));
-                }
-            }),
-        });
-        Self {
-            thresholds,
-            registry,
-            vitals: Mutex::default(),
-            credentials: Mutex::default(),
-            addresses: Mutex::default(),
-            generation: AtomicU64::new(0),
-        }
-    }
-
-    /// What is known of one address.
-    pub fn vitals(&self, backend: Identity, address: SocketAddr) -> Arc<Vitals> {
+    /// What is known of one address. Whether it is up, a `generation` says from now on by the checks of this
+    /// `key`, unless a later one has spoken.
+    pub fn vitals(
+        &self,
+        backend: Identity,
+        address: SocketAddr,
+        generation: u64,
+        key: u64,
+    ) -> (Arc<Vitals>, Word) {
         let mut all = held(&self.vitals);
-        if let Some(known) = all.get(&(backend, address)).and_then(Weak::upgrade) {
-            return known;
+        if let Some((vitals, floor)) = all.get(&(backend, address))
+            && let Some(vitals) = vitals.upgrade()
+        {
+            return (vitals, floor.word(generation, key));
         }
-        all.retain(|_, vitals| vitals.strong_count() > 0);
-        let vitals = Arc::<Vitals>::default();
-        all.insert((backend, address), Arc::downgrade(&vitals));
-        vitals
+        all.retain(|_, (vitals, _)| vitals.strong_count() > 0);
+        let (vitals, floor) = (Arc::<Vitals>::default(), Floor::default());
+        let word = floor.word(generation, key);
+        all.insert((backend, address), (Arc::downgrade(&vitals), floor));
+        (vitals, word)
     }
 
-    /// Whether a backend takes its credential; a new one gets a new chance.
+    /// Whether a backend takes this credential; a new one gets a new chance. Those of other configurations
+    /// that still run are not forgotten.
     pub fn credential(&self, backend: Identity, key: Option<&Secret>) -> Arc<Credential> {
         let mut all = held(&self.credentials);
-        if let Some((known, credential)) = all.get(&backend)
-            && known.as_ref() == key
-            && let Some(credential) = credential.upgrade()
-        {
+        all.retain(|_, presented| {
+            presented.retain(|(_, credential)| credential.strong_count() > 0);
+            !presented.is_empty()
+        });
+        let presented = all.entry(backend).or_default();
+        let known = presented.iter().find(|(known, _)| known.as_ref() == key);
+        if let Some(credential) = known.and_then(|(_, credential)| credential.upgrade()) {
             return credential;
         }
         let credential = Arc::<Credential>::default();
-        all.retain(|_, (_, credential)| credential.strong_count() > 0);
-        all.insert(backend, (key.cloned(), Arc::downgrade(&credential)));
+        presented.push((key.cloned(), Arc::downgrade(&credential)));
         credential
     }
 
@@ -150,25 +125,21 @@ impl Kept {
         held(&self.addresses).insert(backend, addresses.to_vec());
     }
 
-    /// A new configuration begins to look after the pool; those before it stop.
-    pub fn take_over(&self) -> u64 {
-        self.generation.fetch_add(1, Ordering::AcqRel) + 1
+    /// A new configuration begins to look after the pool; those before it stop. Gives its number and its
+    /// checks: those with other thresholds start from nothing.
+    pub fn take_over(&self, health: Option<&HealthPlan>) -> (u64, Arc<Checking>) {
+        let thresholds = health.map(|health| (health.failures, health.successes));
+        let mut now = held(&self.checking);
+        let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        let fits = now.take().filter(|checking| checking.thresholds == thresholds);
+        let checking = fits.unwrap_or_else(|| Arc::new(Checking::new(thresholds, generation)));
+        *now = Some(checking.clone());
+        (generation, checking)
     }
 
     /// Whether the configuration that got this number still looks after the pool.
     pub fn is_current(&self, generation: u64) -> bool {
         self.generation.load(Ordering::Acquire) == generation
-    }
-}
-
-fn changed(target: &Target, healthy: bool) {
-    let Some(checked) = target.ext.get::<Arc<Checked>>() else { return };
-    checked.vitals.set_up(healthy);
-    let (pool, name) = (&checked.pool, &checked.name);
-    if healthy {
-        log::info!("backend {name} of pool {pool} is up again at {}", target.addr);
-    } else {
-        log::warn!("backend {name} of pool {pool} is down at {}: its checks fail", target.addr);
     }
 }
 

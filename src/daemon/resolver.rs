@@ -42,6 +42,51 @@ pub enum Local {
     Denied,
 }
 
+impl Local {
+    /// Whether `host` may lead there. An address is what it is, and `localhost` is this machine.
+    pub fn permits(self, host: &str, address: IpAddr) -> bool {
+        match self {
+            Local::Allowed => true,
+            Local::Denied => !is_local(address) || is_localhost(host) || host.parse::<IpAddr>().is_ok(),
+        }
+    }
+}
+
+/// A kind of address, which a name server is asked for on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    Four,
+    /// IPv6.
+    Six,
+}
+
+impl Family {
+    /// Whether an address is one of these.
+    pub fn has(self, address: IpAddr) -> bool {
+        match self {
+            Family::Four => address.is_ipv4(),
+            Family::Six => address.is_ipv6(),
+        }
+    }
+
+    fn record(self) -> RecordType {
+        match self {
+            Family::Four => RecordType::A,
+            Family::Six => RecordType::AAAA,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Family::Four => "IPv4",
+            Family::Six => "IPv6",
+        })
+    }
+}
+
 /// The addresses of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -49,6 +94,9 @@ pub struct Found {
     pub addresses: Vec<IpAddr>,
     /// When to ask again: the smallest TTL, at least a second, at most a day.
     pub good_for: Duration,
+    /// Of which family nothing is known, because asking for it failed. To have no address of a family is
+    /// no failure.
+    pub missing: Option<Family>,
 }
 
 /// Why a name has no addresses.
@@ -148,10 +196,11 @@ impl Resolver {
     /// it and `localhost` (RFC 6761) are never asked for, and may be local whatever `local` says.
     ///
     /// # Errors
-    /// Why there are none. If one family of addresses cannot be had, those of the other are given.
+    /// Why there are none. If one family of addresses cannot be had, those of the other are given, and
+    /// [`Found::missing`] tells.
     pub async fn addresses(&self, host: &str, local: Local) -> Result<Found, NotFound> {
         if let Ok(address) = host.parse() {
-            return Ok(Found { addresses: vec![address], good_for: LONGEST });
+            return Ok(Found { addresses: vec![address], good_for: LONGEST, missing: None });
         }
         let Ok(name) = Name::from_str_relaxed(host) else { return Err(NotFound::NoSuchName) };
         let known = self.known(&name);
@@ -167,8 +216,9 @@ impl Resolver {
     /// What the hosts file says.
     fn known(&self, name: &Name) -> Option<Answer> {
         let mut answer = Answer::default();
-        for family in [RecordType::A, RecordType::AAAA] {
-            if let Some(lookup) = self.hosts.lookup_static_host(&Query::query(name.clone(), family)) {
+        for family in [Family::Four, Family::Six] {
+            let query = Query::query(name.clone(), family.record());
+            if let Some(lookup) = self.hosts.lookup_static_host(&query) {
                 answer.add(lookup.answers());
             }
         }
@@ -180,8 +230,8 @@ impl Resolver {
     async fn ask(&self, name: Name) -> Result<Answer, NotFound> {
         let end = Instant::now() + self.limit;
         for name in self.complete(name) {
-            let four = self.family(&name, RecordType::A, end);
-            let six = self.family(&name, RecordType::AAAA, end);
+            let four = self.family(&name, Family::Four, end);
+            let six = self.family(&name, Family::Six, end);
             let (four, six) = tokio::join!(four, six);
             match together(four, six) {
                 Ok(answer) => return Ok(answer),
@@ -203,8 +253,9 @@ impl Resolver {
         names
     }
 
-    async fn family(&self, name: &Name, family: RecordType, end: Instant) -> Result<Answer, NotFound> {
-        let lookup = match tokio::time::timeout_at(end, self.dns.lookup(name.clone(), family)).await {
+    async fn family(&self, name: &Name, family: Family, end: Instant) -> Result<Answer, NotFound> {
+        let question = self.dns.lookup(name.clone(), family.record());
+        let lookup = match tokio::time::timeout_at(end, question).await {
             Ok(Ok(lookup)) => lookup,
             Ok(Err(NetError::Timeout)) | Err(_) => return Err(NotFound::Silent),
             Ok(Err(why)) if why.is_no_records_found() => return Err(NotFound::NoSuchName),
@@ -222,6 +273,7 @@ struct Answer {
     addresses: BTreeSet<IpAddr>,
     /// Seconds; of the records that led here too (CNAME).
     ttl: Option<u32>,
+    missing: Option<Family>,
 }
 
 impl Answer {
@@ -242,7 +294,8 @@ impl Answer {
 
     fn found(self) -> Found {
         let ttl = self.ttl.map_or(LONGEST, |ttl| Duration::from_secs(ttl.into()));
-        Found { addresses: self.addresses.into_iter().collect(), good_for: ttl.clamp(SHORTEST, LONGEST) }
+        let good_for = ttl.clamp(SHORTEST, LONGEST);
+        Found { addresses: self.addresses.into_iter().collect(), good_for, missing: self.missing }
     }
 }
 
@@ -254,10 +307,19 @@ fn together(four: Result<Answer, NotFound>, six: Result<Answer, NotFound>) -> Re
             four.ttl = four.ttl.into_iter().chain(six.ttl).min();
             Ok(four)
         }
-        (Ok(answer), Err(_)) | (Err(_), Ok(answer)) => Ok(answer),
+        (Ok(four), Err(why)) => Ok(Answer { missing: failed(Family::Six, why), ..four }),
+        (Err(why), Ok(six)) => Ok(Answer { missing: failed(Family::Four, why), ..six }),
         (Err(NotFound::NoSuchName), Err(why)) | (Err(why), Err(NotFound::NoSuchName)) => Err(why),
         (Err(NotFound::Silent), Err(_)) | (Err(_), Err(NotFound::Silent)) => Err(NotFound::Silent),
         (Err(why), Err(_)) => Err(why),
+    }
+}
+
+/// A family that could not be asked for; one without addresses has been.
+fn failed(family: Family, why: NotFound) -> Option<Family> {
+    match why {
+        NotFound::NoSuchName | NotFound::Denied => None,
+        NotFound::Silent | NotFound::Broken => Some(family),
     }
 }
 
@@ -293,7 +355,7 @@ fn is_localhost(host: &str) -> bool {
 
 fn loopback() -> Answer {
     let addresses = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-    Answer { addresses: addresses.into(), ttl: None }
+    Answer { addresses: addresses.into(), ..Answer::default() }
 }
 
 /// Whether an address means this machine, its link, everybody or nobody. An IPv6 address that carries an
@@ -319,4 +381,4 @@ fn is_local_v4(address: Ipv4Addr) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -12,14 +12,14 @@ use pingora_http::RequestHeader;
 use pingora_load_balancing::discovery::ServiceDiscovery;
 use pingora_load_balancing::{Backend as Target, Backends};
 
-use super::fleet::{Checked, Fleet, Identity, Kept};
+use super::fleet::{Checked, Checking, Fleet, Identity, Kept};
 use super::probe::{HealthKey, Probe, jittered};
-use super::resolver::{Local, NotFound};
+use super::resolver::{Family, Found, Local, NotFound};
 use crate::config::plan::HealthPlan;
 use crate::names::PoolName;
 use crate::proxy::peer::{self, Connection};
 use crate::rules::balance::Dice;
-use crate::rules::pools::{Place, Pool};
+use crate::rules::pools::{Backend, Place, Pool};
 
 /// How often the backends' speeds are compared.
 const SURVEY: Duration = Duration::from_millis(500);
@@ -54,12 +54,22 @@ pub struct Care {
 /// A pool that is looked after.
 struct Watch {
     care: Care,
+    checking: Arc<Checking>,
     pool: Weak<Pool>,
     views: Vec<View>,
     /// Held while addresses are settled, which two names may do at once.
     settling: Mutex<()>,
     generation: u64,
     dice: Dice,
+}
+
+/// What is wrong with where a name leads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// Nothing can be found.
+    All(NotFound),
+    /// One family cannot be asked for.
+    Half(Family),
 }
 
 /// A backend's addresses as Pingora's load balancing sees them.
@@ -111,16 +121,17 @@ pub fn begin(fleet: &Arc<Fleet>, pools: Vec<(Arc<Pool>, Care)>) {
 
 impl Watch {
     fn new(pool: &Arc<Pool>, care: Care) -> Self {
+        let (generation, checking) = care.kept.take_over(care.health.as_ref());
         let view = |_: &Side| {
             let targets = Arc::<ArcSwap<BTreeSet<Target>>>::default();
             let discovery = Box::new(Latest(targets.clone()));
-            let backends = Backends::new_with_health_registry(discovery, care.kept.registry.clone());
+            let backends = Backends::new_with_health_registry(discovery, checking.registry.clone());
             View { backends, targets }
         };
         let views = care.sides.iter().map(view).collect();
-        let generation = care.kept.take_over();
         let dice = Dice::new(generation);
-        Self { care, pool: Arc::downgrade(pool), views, settling: Mutex::default(), generation, dice }
+        let (pool, settling) = (Arc::downgrade(pool), Mutex::default());
+        Self { care, checking, pool, views, settling, generation, dice }
     }
 
     /// The pool, as long as it is ours to look after.
@@ -139,7 +150,7 @@ impl Watch {
         let mut first = Some(first);
         let mut trouble = None;
         let Some(side) = self.care.sides.get(index) else { return };
-        let last = self.care.kept.addresses(side.identity);
+        let last = self.last(side);
         if !last.is_empty() {
             self.lead(index, &last).await;
             // What was good a moment ago is good enough to begin with.
@@ -149,45 +160,75 @@ impl Watch {
             let found = fleet.resolver.addresses(&side.host, self.care.local).await;
             let Some(pool) = self.pool() else { return };
             let Some(backend) = pool.backends.get(index) else { return };
-            let again = match found {
-                Ok(found) => {
-                    backend.metrics.looked_up("ok");
-                    let addresses: Vec<_> =
-                        found.addresses.iter().map(|ip| SocketAddr::new(*ip, side.port)).collect();
-                    self.care.kept.remember(side.identity, &addresses);
-                    self.lead(index, &addresses).await;
-                    if trouble.take().is_some() {
-                        log::info!(
-                            "backend {} of pool {} has an address again",
-                            backend.name,
-                            self.care.pool
-                        );
-                    }
-                    found.good_for.min(self.care.resolve)
+            let (outcome, now, again) = match &found {
+                Ok(Found { missing: None, good_for, .. }) => ("ok", None, *good_for),
+                Ok(Found { missing: Some(family), good_for, .. }) => {
+                    ("partial", Some(Trouble::Half(*family)), *good_for)
                 }
-                Err(why) => {
-                    backend.metrics.looked_up(why.label());
-                    if trouble.replace(why) != Some(why) {
-                        self.complain(&pool, index, why);
-                    }
-                    LOOK_AGAIN.min(self.care.resolve)
-                }
+                Err(why) => (why.label(), Some(Trouble::All(*why)), LOOK_AGAIN),
             };
+            backend.metrics.looked_up(outcome);
+            if let Ok(found) = &found {
+                let addresses = self.addresses(side, found);
+                self.care.kept.remember(side.identity, &addresses);
+                self.lead(index, &addresses).await;
+            }
+            let news = trouble != now;
+            trouble = now;
+            if news {
+                self.tell(backend, side, trouble);
+            }
+            // What may last is asked for as usual, once that is clear.
+            let again = if news && trouble.is_some() { again.min(LOOK_AGAIN) } else { again };
             drop(pool);
             first.take().map(|first| first.send(()));
             if side.host.parse::<IpAddr>().is_ok() {
                 return;
             }
-            tokio::time::sleep(jittered(again, self.dice.roll())).await;
+            tokio::time::sleep(jittered(again.min(self.care.resolve), self.dice.roll())).await;
         }
     }
 
-    /// What is known goes on being used: a name server that fails says nothing of the backend.
-    fn complain(&self, pool: &Pool, index: usize, why: NotFound) {
-        let Some(backend) = pool.backends.get(index) else { return };
-        let kept = self.views.get(index).is_some_and(|view| !view.targets.load().is_empty());
-        let then = if kept { "its last addresses are used on" } else { "it is not asked until it has one" };
-        log::warn!("backend {} of pool {} has no address: {why}; {then}", backend.name, self.care.pool);
+    /// Where a backend's name led last, as far as it may lead there today.
+    fn last(&self, side: &Side) -> Vec<SocketAddr> {
+        let mut last = self.care.kept.addresses(side.identity);
+        last.retain(|address| self.care.local.permits(&side.host, address.ip()));
+        last
+    }
+
+    /// What was found, and for a family that could not be asked for, what it was last.
+    fn addresses(&self, side: &Side, found: &Found) -> Vec<SocketAddr> {
+        let last = || self.last(side).into_iter();
+        let missing = |family: Family| last().filter(move |address| family.has(address.ip()));
+        let found_now = found.addresses.iter().map(|ip| SocketAddr::new(*ip, side.port));
+        found_now.chain(found.missing.into_iter().flat_map(missing)).collect()
+    }
+
+    /// Tells of a trouble that has begun, or of its end. What is known goes on being used: a name server that
+    /// fails says nothing of the backend.
+    fn tell(&self, backend: &Backend, side: &Side, trouble: Option<Trouble>) {
+        let (name, pool, last) = (&backend.name, &self.care.pool, self.last(side));
+        match trouble {
+            None => {
+                log::info!("all addresses of backend {name} of pool {pool} are known again");
+            }
+            Some(Trouble::All(why)) => {
+                let then = if last.is_empty() {
+                    "it is not asked until it has one"
+                } else {
+                    "its last addresses are used on"
+                };
+                log::warn!("backend {name} of pool {pool} has no address: {why}; {then}");
+            }
+            Some(Trouble::Half(family)) => {
+                let then = if last.iter().any(|address| family.has(address.ip())) {
+                    "the last ones are used on"
+                } else {
+                    "it is asked at the others alone"
+                };
+                log::warn!("{family} addresses of backend {name} of pool {pool} cannot be looked up; {then}");
+            }
+        }
     }
 
     /// Takes these for a backend's addresses.
@@ -207,19 +248,21 @@ impl Watch {
 
     fn target(&self, pool: &Pool, index: usize, side: &Side, address: SocketAddr) -> Option<Target> {
         let backend = pool.backends.get(index)?;
-        let vitals = self.care.kept.vitals(side.identity, address);
+        let key = key(side, address, self.care.health.as_ref(), self.checking.since);
+        let (vitals, word) = self.care.kept.vitals(side.identity, address, self.generation, key);
         let mut ext = http::Extensions::new();
         ext.insert(Arc::new(Checked {
             pool: self.care.pool.clone(),
             name: backend.name.clone(),
             vitals,
+            word,
             metrics: backend.metrics.clone(),
         }));
         if let Some(health) = &self.care.health {
             let peer = peer::peer(address, &backend.reach, health.timeout, health.timeout, Connection::Any);
             ext.insert(Arc::new(Probe { peer, request: side.check.clone(), timeout: health.timeout }));
         }
-        ext.insert(HealthKey(key(side, address, self.care.health.as_ref())));
+        ext.insert(HealthKey(key));
         Some(Target { addr: PeerAddress::Inet(address), weight: usize::from(backend.weight), ext })
     }
 
@@ -234,7 +277,7 @@ impl Watch {
                 else {
                     continue;
                 };
-                checked.vitals.set_up(view.backends.ready(target));
+                checked.word.say(&checked.vitals, || view.backends.ready(target));
                 places.push(Place { backend: index, address: *address, vitals: checked.vitals.clone() });
             }
         }
@@ -252,21 +295,24 @@ impl Watch {
     async fn check(self: Arc<Self>) {
         let Some(health) = &self.care.health else { return };
         loop {
+            let began = Instant::now();
+            let round = self.checking.round.lock().await;
             if self.pool().is_none() {
                 return;
             }
-            let began = Instant::now();
-            self.care.kept.registry.run_health_check(true).await;
+            self.checking.registry.run_health_check(true).await;
+            drop(round);
             let rest = jittered(health.interval, self.dice.roll()).saturating_sub(began.elapsed());
             tokio::time::sleep(rest).await;
         }
     }
 }
 
-/// By which Pingora's load balancing knows an address again: all that a check's outcome rests on.
-fn key(side: &Side, address: SocketAddr, health: Option<&HealthPlan>) -> u64 {
+/// By which Pingora's load balancing knows an address again: all that a check's outcome rests on, and
+/// since when its outcomes are counted.
+fn key(side: &Side, address: SocketAddr, health: Option<&HealthPlan>, since: u64) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
-    (side.identity, side.credential, address, health.map(|health| &health.path)).hash(&mut hasher);
+    (side.identity, side.credential, address, health.map(|health| &health.path), since).hash(&mut hasher);
     hasher.finish()
 }

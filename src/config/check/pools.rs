@@ -75,7 +75,7 @@ fn pool(named: &Named<'_>, out: &mut Complaints) -> Result<PoolPlan, Told> {
         // What could not be read has been complained about; the backends are read as if it were not there.
         kind: kind.unwrap_or(Kind::OpenAi),
         h2: h2.unwrap_or_default(),
-        tls: tls.as_ref().ok().cloned().unwrap_or_default(),
+        tls: tls.as_ref().ok().cloned(),
     };
     let backends = fields
         .need(

@@ -11,7 +11,7 @@ use super::*;
 
 /// What the name server says to one question.
 #[derive(Clone)]
-enum Say {
+pub(in crate::daemon) enum Say {
     Addresses { ttl: u32, addresses: Vec<IpAddr> },
     AnotherName { ttl: u32, other: &'static str, address_ttl: u32, address: IpAddr },
     NoSuchName,
@@ -24,14 +24,14 @@ enum Say {
 
 /// A name server on loopback that says what the test wrote down; all other names do not exist.
 #[derive(Clone)]
-struct Server {
-    address: SocketAddr,
+pub(in crate::daemon) struct Server {
+    pub(in crate::daemon) address: SocketAddr,
     script: Arc<Mutex<HashMap<(String, RecordType), Say>>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    async fn start() -> Self {
+    pub(in crate::daemon) async fn start() -> Self {
         let (udp, tcp) = loop {
             let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
             // Somebody else may have the port for TCP.
@@ -67,11 +67,11 @@ impl Server {
         server
     }
 
-    fn says(&self, name: &str, family: RecordType, say: Say) {
+    pub(in crate::daemon) fn says(&self, name: &str, family: RecordType, say: Say) {
         self.script.lock().unwrap().insert((name.into(), family), say);
     }
 
-    fn has(&self, name: &str, ttl: u32, addresses: &[&str]) {
+    pub(in crate::daemon) fn has(&self, name: &str, ttl: u32, addresses: &[&str]) {
         let (four, six): (Vec<IpAddr>, Vec<IpAddr>) =
             addresses.iter().map(|text| text.parse::<IpAddr>().unwrap()).partition(IpAddr::is_ipv4);
         for (family, addresses) in [(RecordType::A, four), (RecordType::AAAA, six)] {
@@ -180,7 +180,10 @@ async fn the_ttl_of_the_way_to_an_address_counts() {
     };
     server.says("api.test", RecordType::A, say);
     let found = server.resolver().addresses("api.test", Local::Denied).await.unwrap();
-    assert_eq!(found, Found { addresses: addresses(&["192.0.2.1"]), good_for: Duration::from_secs(30) });
+    assert_eq!(
+        found,
+        Found { addresses: addresses(&["192.0.2.1"]), good_for: Duration::from_secs(30), missing: None }
+    );
 }
 
 #[tokio::test]
@@ -252,18 +255,22 @@ async fn a_port_where_nobody_listens_is_silent() {
 }
 
 #[tokio::test]
-async fn one_familys_failure_does_not_lose_the_other() {
+async fn one_familys_failure_is_told_and_does_not_lose_the_other() {
     let server = Server::start().await;
     let resolver = server.impatient();
-    for say in [Say::Nothing, Say::Failure, Say::NoAddress, Say::NoSuchName] {
+    let cases =
+        [(Say::Nothing, true), (Say::Failure, true), (Say::NoAddress, false), (Say::NoSuchName, false)];
+    for (say, fails) in cases {
         server.has("api.test", 60, &["192.0.2.1"]);
         server.says("api.test", RecordType::AAAA, say.clone());
         let found = resolver.addresses("api.test", Local::Denied).await.unwrap();
         assert_eq!(found.addresses, addresses(&["192.0.2.1"]));
+        assert_eq!(found.missing, fails.then_some(Family::Six));
         server.has("api.test", 60, &["2001:db8::1"]);
         server.says("api.test", RecordType::A, say);
         let found = resolver.addresses("api.test", Local::Denied).await.unwrap();
         assert_eq!(found.addresses, addresses(&["2001:db8::1"]));
+        assert_eq!(found.missing, fails.then_some(Family::Four));
     }
 }
 
@@ -337,7 +344,7 @@ async fn addresses_and_localhost_are_never_asked_for() {
     let resolver = server.resolver();
     for text in ["127.0.0.1", "169.254.1.1", "192.0.2.1", "::1", "2001:db8::1"] {
         let found = resolver.addresses(text, Local::Denied).await.unwrap();
-        assert_eq!(found, Found { addresses: addresses(&[text]), good_for: LONGEST });
+        assert_eq!(found, Found { addresses: addresses(&[text]), good_for: LONGEST, missing: None });
     }
     for name in ["localhost", "LOCALHOST", "localhost.", "demo.localhost", "a.b.localhost."] {
         let found = resolver.addresses(name, Local::Denied).await.unwrap();
@@ -357,7 +364,10 @@ async fn the_hosts_file_comes_first_and_alone() {
     resolver.hosts =
         hosts("127.0.0.1 localhost # me\n10.0.0.5 Api.Test api\n10.0.0.6 api.test\n127.0.1.1 me\n");
     let found = resolver.addresses("api.test", Local::Denied).await.unwrap();
-    assert_eq!(found, Found { addresses: addresses(&["10.0.0.5", "10.0.0.6"]), good_for: LONGEST });
+    assert_eq!(
+        found,
+        Found { addresses: addresses(&["10.0.0.5", "10.0.0.6"]), good_for: LONGEST, missing: None }
+    );
     assert_eq!(resolver.addresses("api", Local::Denied).await.unwrap().addresses, addresses(&["10.0.0.5"]));
     let found = resolver.addresses("localhost", Local::Denied).await.unwrap();
     assert_eq!(found.addresses, addresses(&["127.0.0.1"]));

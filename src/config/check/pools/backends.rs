@@ -25,7 +25,8 @@ const AZURE_URL: &str = "https://NAME.openai.azure.com";
 pub(super) struct Shared {
     pub(super) kind: Kind,
     pub(super) h2: bool,
-    pub(super) tls: TlsPlan,
+    /// `None` when it cannot be read.
+    pub(super) tls: Option<TlsPlan>,
 }
 
 impl Shared {
@@ -75,7 +76,8 @@ fn backend(at: &At<'_>, shared: &Shared, out: &mut Complaints) -> Result<Backend
         Kind::OpenAi => format!("write the base URL, such as {URL}"),
         Kind::Azure => format!("write the endpoint of the resource, such as {AZURE_URL}"),
     };
-    let url = fields.need("url", &mend, out).and_then(|at| url(&at, shared.kind, out));
+    let url_at = fields.need("url", &mend, out);
+    let url = url_at.as_ref().map_err(|told| *told).and_then(|at| url(at, shared.kind, out));
     let weight = fields.or("weight", WEIGHT, out, |at, out| count(at, WEIGHT_BOUNDS, out));
     let key = fields.get("key").map(|at| secret(&at, out)).transpose();
     let h2 = fields.or("h2", shared.h2, out, truth);
@@ -83,10 +85,18 @@ fn backend(at: &At<'_>, shared: &Shared, out: &mut Complaints) -> Result<Backend
     let own_tls = fields.get("tls").map(|at| own_tls(&at, scheme, out)).transpose();
     let url = url?;
     let tls = match (own_tls?, url.scheme) {
-        (Some(own), _) => own,
+        (Some(own), _) => Some(own),
         (None, Scheme::Https) => shared.tls.clone(),
-        (None, Scheme::Http) => TlsPlan::default(),
+        (None, Scheme::Http) => Some(TlsPlan::default()),
     };
+    if let (Scheme::Https, Some(tls), Ok(at)) = (url.scheme, &tls, url_at)
+        && tls.server_name.is_none()
+        && tls::verified_as_another(&url.host)
+    {
+        let wrong = "has a host whose certificate would be verified for another name, because of the `_` before its first dot";
+        let mend = "write a name that its certificate has, without that `_`, as `tls: { server_name: NAME }`";
+        return Err(at.complain(out, wrong, mend));
+    }
     Ok(BackendPlan {
         name: BackendName::new(url.authority()),
         scheme: url.scheme,
@@ -96,7 +106,8 @@ fn backend(at: &At<'_>, shared: &Shared, out: &mut Complaints) -> Result<Backend
         weight: u16::try_from(weight?).unwrap_or(u16::MAX),
         key: key?,
         h2: h2?,
-        tls,
+        // Where the pool's cannot be read, that has been complained about.
+        tls: tls.unwrap_or_default(),
     })
 }
 
@@ -129,7 +140,7 @@ mod tests {
 
     fn read(at: &At<'_>, out: &mut Complaints) -> Result<Vec<BackendPlan>, Told> {
         let tls = TlsPlan { ca: Some("/pool".into()), ..TlsPlan::default() };
-        backends(at, &Shared { kind: Kind::OpenAi, h2: true, tls }, out)
+        backends(at, &Shared { kind: Kind::OpenAi, h2: true, tls: Some(tls) }, out)
     }
 
     #[test]
@@ -158,6 +169,26 @@ mod tests {
             complaint("[ { url: 'http://a', tls: {} } ]", read),
             "t:1:27: [0].tls: is for https, and this backend's URL is http; write https there, or remove this"
         );
+    }
+
+    #[test]
+    fn a_host_is_verified_under_the_name_that_is_written() {
+        assert_eq!(
+            complaint("[ { url: 'https://my_svc.models.example' } ]", read),
+            "t:1:10: [0].url: has a host whose certificate would be verified for another name, because of the `_` \
+             before its first dot; write a name that its certificate has, without that `_`, as `tls: { server_name: NAME }`"
+        );
+        for good in [
+            "{ url: 'http://my_svc.models.example' }",
+            "{ url: 'https://my_svc.example' }",
+            "{ url: 'https://my_svc' }",
+            "{ url: 'https://svc.my_models.example' }",
+            "{ url: 'https://my_svc.models.example', tls: { server_name: my-svc.models.example } }",
+        ] {
+            assert!(reading(&format!("[ {good} ]"), read).is_ok(), "{good}");
+        }
+        let own = "[ { url: 'https://my_svc.models.example', tls: { ca: /own } } ]";
+        assert!(reading(own, read).is_err());
     }
 
     #[test]

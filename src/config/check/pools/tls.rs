@@ -52,12 +52,23 @@ fn server_name(at: &At<'_>, out: &mut Complaints) -> Result<String, Told> {
         return Ok(address.to_string());
     }
     match host_name(text) {
+        Ok(name) if verified_as_another(&name) => {
+            let wrong = "would be verified as another name, because of the `_` before its first dot";
+            let mend = "write a name in the backend's certificate that has no `_` there";
+            Err(at.complain(out, wrong, mend))
+        }
         Ok(name) if !text.starts_with('[') => Ok(name),
         Ok(_) | Err(_) => {
             let mend = "write the name in the backend's certificate, such as models.example";
             Err(at.complain(out, "is not a name that a certificate could be for", mend))
         }
     }
+}
+
+/// Whether a certificate would be verified for another name than this: the connector takes an underscore in
+/// the first of three labels or more for a hyphen.
+pub(super) fn verified_as_another(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(first, rest)| first.contains('_') && rest.contains('.'))
 }
 
 #[cfg(test)]
@@ -110,13 +121,29 @@ mod tests {
 
     #[test]
     fn a_server_name_can_stand_in_a_certificate() {
-        for good in ["models.example", "localhost", "my_svc", "127.0.0.1", "'::1'"] {
+        for good in ["models.example", "localhost", "my_svc", "my_svc.local", "a.b_c.d", "127.0.0.1", "'::1'"]
+        {
             assert!(reading(good, server_name).is_ok(), "{good}");
         }
         for bad in
             ["''", "'*.example'", "a..b", "a.example:443", "https://a", "日本", "'[::1]'", "1.2.3", "a."]
         {
             assert!(reading(bad, server_name).is_err(), "{bad}");
+        }
+        assert_eq!(
+            complaint("my_svc.models.example", server_name),
+            "would be verified as another name, because of the `_` before its first dot; \
+             write a name in the backend's certificate that has no `_` there"
+        );
+    }
+
+    #[test]
+    fn an_underscore_counts_in_the_first_label_of_three() {
+        for another in ["a_b.c.d", "_a.b.c", "a_.b.c_d.e"] {
+            assert!(verified_as_another(another), "{another}");
+        }
+        for same in ["", "a_b", "a_b.c", "a.b_c.d", "a.b.c_d", "a-b.c.d", "127.0.0.1", "::1"] {
+            assert!(!verified_as_another(same), "{same}");
         }
     }
 }
