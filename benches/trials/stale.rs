@@ -67,8 +67,11 @@ pub async fn run(upstreams: &Handle, goals: &mut Goals, size: Size) {
         let count = |metric: &'static str| gateway.sum(metric, |_| true);
         let stale = count("byname_stale_connections_total").await;
         let retries = count("byname_retries_total").await;
-        let otherwise =
-            gateway.sum("byname_upstream_attempts_total", |labels| !labels.contains(r#"outcome="ok""#)).await;
+        let otherwise = gateway
+            .sum("byname_upstream_attempts_total", |labels| {
+                !labels.contains(r#"outcome="ok""#) && !labels.contains("stale_connection")
+            })
+            .await;
         let answered = std::mem::take(&mut *seen.answered.lock().unwrap());
         let twice = answered.values().filter(|times| **times > 1).count();
         println!(

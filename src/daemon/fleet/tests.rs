@@ -160,7 +160,7 @@ fn a_refused_configuration_does_not_forget_a_refused_key() {
     let good = format!("backends: [ {backend} ]");
     let first = generations.take(&good);
     let now = first.origin.tick(Instant::now());
-    assert!(first.pools[0].backends[0].credential.refused(now));
+    assert!(first.pools[0].backends[0].credential.refused(Sure::Yes, now));
     std::fs::write(&folder, "two").unwrap();
     generations
         .refuse(&format!("backends: [ {backend}, {{ url: 'http://a', key: {{ file: /nowhere/at/all }} }} ]"));
