@@ -173,6 +173,7 @@ fn pool(balance: Balance, size: usize) -> Arc<Pool> {
         timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
         retry: RetryRules { attempts: 3, resend: 1, budget: 20, on_timeout: true },
         forward: Forward::default(),
+        gate: None,
     }));
     let places: Vec<Place> = (0..size)
         .map(|backend| {

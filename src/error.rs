@@ -42,6 +42,10 @@ pub enum GatewayError {
     Rejected(Rejection),
     /// A content policy of the backing model forbids the request.
     Blocked,
+    /// A limit of ours is used up; there is room again after `wait`. `jitter` is what a client may wait longer.
+    Limited { alias: Alias, limit: &'static str, wait: Duration, jitter: Duration },
+    /// Too many requests without a good key came from this address.
+    Flood,
     /// All backing models are busy; one of them will take requests again after this time.
     Busy { alias: Alias, wait: Duration },
     /// No backing model gave a usable answer.
@@ -200,7 +204,10 @@ impl GatewayError {
             Self::Blocked => {
                 (403, CALLER, "content_blocked", "Your request was blocked by a content policy.".into())
             }
-            Self::Busy { alias, .. } => (
+            Self::Flood => {
+                (429, "rate_limited", "rate_limited", "Too many requests without a valid API key.".into())
+            }
+            Self::Limited { alias, .. } | Self::Busy { alias, .. } => (
                 429,
                 "rate_limited",
                 "rate_limited",
@@ -224,13 +231,9 @@ impl GatewayError {
             Self::NoKey => vec![("www-authenticate", "Bearer".into())],
             Self::WrongMethod { allow } => vec![("allow", (*allow).into())],
             Self::Draining => vec![("retry-after", "1".into())],
-            Self::Busy { wait, .. } => {
-                let wait = (*wait).clamp(SHORTEST_WAIT, LONGEST_WAIT);
-                vec![
-                    ("retry-after", wait.as_secs_f64().ceil().to_string().into()),
-                    ("retry-after-ms", wait.as_millis().to_string().into()),
-                ]
-            }
+            Self::Busy { wait, .. } => waits((*wait).clamp(SHORTEST_WAIT, LONGEST_WAIT), Duration::ZERO),
+            Self::Limited { wait, jitter, .. } => waits((*wait).max(SHORTEST_WAIT), *jitter),
+            Self::Flood => waits(LONGEST_WAIT, Duration::ZERO),
             Self::BadRequest(_)
             | Self::BadFraming
             | Self::Rejected(_)
@@ -262,8 +265,9 @@ impl GatewayError {
             | Self::WrongMethod { .. }
             | Self::TooSlow
             | Self::TooLarge
+            | Self::Flood
             | Self::HeadTooLarge => Fault::Caller,
-            Self::Blocked => Fault::Policy,
+            Self::Blocked | Self::Limited { .. } => Fault::Policy,
             Self::Busy { .. } | Self::UpstreamDown { .. } => Fault::Upstream,
             Self::Draining | Self::Internal(_) => Fault::Gateway,
         }
@@ -274,6 +278,8 @@ impl GatewayError {
         match self {
             Self::UpstreamDown { fault, .. } => fault.label(),
             Self::Busy { .. } => "upstream_busy",
+            Self::Limited { limit, .. } => limit,
+            Self::Flood => "unknown_keys",
             Self::Blocked => "blocked_upstream",
             Self::Internal(what) => what,
             Self::BadHead => "malformed_head",
@@ -302,6 +308,20 @@ impl fmt::Display for GatewayError {
 
 impl std::error::Error for GatewayError {}
 
+/// The headers that say when to come again. A wait that official clients would not keep is told as it is, with
+/// the word that they shall not try on their own.
+fn waits(wait: Duration, jitter: Duration) -> Vec<(&'static str, Cow<'static, str>)> {
+    let mut headers = vec![("retry-after", wait.as_secs_f64().ceil().to_string().into())];
+    if wait > LONGEST_WAIT {
+        headers.push(("x-should-retry", "false".into()));
+    } else {
+        // Clients take no more than a minute.
+        let wait = (wait + jitter).min(LONGEST_WAIT);
+        headers.push(("retry-after-ms", wait.as_millis().to_string().into()));
+    }
+    headers
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,6 +338,28 @@ mod tests {
         .map(|fault| GatewayError::UpstreamDown { alias: alias.clone(), fault }.public());
         assert!(shapes.windows(2).all(|pair| pair[0] == pair[1]));
         assert_eq!(shapes[0].message, "The requested model alias 'general' is temporarily unavailable.");
+    }
+
+    #[test]
+    fn a_wait_is_told_in_full_seconds_and_in_milliseconds_and_a_long_one_is_not_to_be_waited_for() {
+        let headers = |millis, jitter| {
+            let limited = GatewayError::Limited {
+                alias: Alias::new("general"),
+                limit: "requests_per_minute",
+                wait: Duration::from_millis(millis),
+                jitter: Duration::from_millis(jitter),
+            };
+            limited
+                .public()
+                .headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {value}"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(headers(10, 0), ["retry-after: 1", "retry-after-ms: 1000"]);
+        assert_eq!(headers(12_345, 100), ["retry-after: 13", "retry-after-ms: 12445"]);
+        assert_eq!(headers(60_000, 7000), ["retry-after: 60", "retry-after-ms: 60000"]);
+        assert_eq!(headers(86_000_000, 0), ["retry-after: 86000", "x-should-retry: false"]);
     }
 
     #[test]

@@ -15,6 +15,9 @@ const DURATION: &[f64] =
 /// A first token takes from 50 ms to a minute.
 const FIRST_TOKEN: &[f64] = &[0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0, 12.0, 25.0, 60.0];
 
+/// A store in the same room answers within a millisecond.
+const STORE: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0];
+
 /// Every status that a client can get, and 499 for a client that left.
 const STATUSES: [u16; 14] = [200, 400, 401, 403, 404, 405, 408, 413, 429, 431, 499, 500, 502, 503];
 
@@ -36,6 +39,14 @@ pub struct Metrics {
     credential_refused: IntCounterVec,
     health_checks: IntCounterVec,
     lookups: IntCounterVec,
+    limit_remaining: IntGaugeVec,
+    reserved: IntCounterVec,
+    settled: IntCounterVec,
+    store_seconds: HistogramVec,
+    /// Whether the store of shared limits answers: 1, or 0.
+    pub store_up: IntGauge,
+    /// Changes of counts that the store of shared limits never got.
+    pub store_dropped: IntCounter,
     /// Requests of all tenants that are being served now.
     pub serving: IntGauge,
     /// Attempts after the first of a request.
@@ -183,6 +194,35 @@ impl Metrics {
                 "Lookups of a backend's name.",
                 &["pool", "backend", "outcome"],
             )?,
+            limit_remaining: {
+                let opts = Opts::new("limit_remaining", "What is left of a limit.");
+                let metric = IntGaugeVec::new(opts, &["tenant", "model", "limit"])?;
+                registry.register(Box::new(metric.clone()))?;
+                metric
+            },
+            reserved: counters(
+                "tokens_reserved_total",
+                "Tokens taken from limits before a request was asked, by estimate.",
+                tenant_model,
+            )?,
+            settled: counters("tokens_settled_total", "Tokens that those requests came to.", tenant_model)?,
+            store_seconds: {
+                let metric = histogram(
+                    "limits_store_seconds",
+                    "How long the store of shared limits took to answer.",
+                    &["outcome"],
+                    STORE,
+                )?;
+                for outcome in ["ok", "full", "timeout", "error"] {
+                    metric.with_label_values(&[outcome]);
+                }
+                metric
+            },
+            store_up: gauge("limits_store_up", "Whether the store of shared limits answers: 1, or 0.")?,
+            store_dropped: counter(
+                "limits_store_changes_dropped_total",
+                "Changes of counts that the store of shared limits never got.",
+            )?,
             serving: gauge("serving", "Requests of all tenants being served now.")?,
             retries: counter("retries_total", "Attempts after the first of a request.")?,
             retries_denied: counter(
@@ -238,6 +278,8 @@ impl Metrics {
             duration: self.duration.with_label_values(labels),
             first_token: self.first_token.with_label_values(labels),
             in_flight: self.in_flight.with_label_values(labels),
+            reserved: self.reserved.clone(),
+            settled: self.settled.clone(),
             prompt: BySource {
                 upstream: tokens("prompt", TokenSource::Upstream),
                 estimated: tokens("prompt", TokenSource::Estimated),
@@ -247,6 +289,20 @@ impl Metrics {
                 estimated: tokens("completion", TokenSource::Estimated),
             },
         }
+    }
+
+    /// Says what is left of limits now: tenant, model, limit, and how much. Forgets limits that are no more.
+    pub fn remaining<'a>(&self, all: impl Iterator<Item = (&'a str, &'a str, String, u64)>) {
+        self.limit_remaining.reset();
+        for (tenant, model, limit, left) in all {
+            let left = i64::try_from(left).unwrap_or(i64::MAX);
+            self.limit_remaining.with_label_values(&[tenant, model, &limit]).set(left);
+        }
+    }
+
+    /// Counts an answer of the store of shared limits; `outcome` comes from a closed set.
+    pub fn store_answered(&self, outcome: &'static str, seconds: f64) {
+        self.store_seconds.with_label_values(&[outcome]).observe(seconds);
     }
 
     /// The handles of one backend.
@@ -286,6 +342,8 @@ pub struct AliasMetrics {
     pub duration: Histogram,
     pub first_token: Histogram,
     pub in_flight: IntGauge,
+    reserved: IntCounterVec,
+    settled: IntCounterVec,
     prompt: BySource,
     completion: BySource,
 }
@@ -306,6 +364,13 @@ impl AliasMetrics {
         self.refusals
             .with_label_values(&[&self.tenant, &self.model, error.reason(), error.fault().label()])
             .inc();
+    }
+
+    /// Counts tokens that were taken from limits by estimate, and what they came to.
+    pub fn settled(&self, reserved: u64, settled: u64) {
+        let labels = &[&*self.tenant, &*self.model];
+        self.reserved.with_label_values(labels).inc_by(reserved);
+        self.settled.with_label_values(labels).inc_by(settled);
     }
 
     /// Counts used tokens.

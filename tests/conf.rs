@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use byname::config::plan::{Balance, Dialect, HealthPlan, Plan, TlsPlan};
+use byname::config::plan::{Balance, Dialect, HealthPlan, LimitRules, Plan, QueueRules, SecretRef, TlsPlan};
 use byname::config::{Complaints, Source, includes, read};
 use proptest::prelude::*;
 
@@ -98,10 +98,17 @@ fn the_full_file_shows_the_defaults() {
     assert_eq!((&one.listen, one.threads, one.drain), (&other.listen, other.threads, other.drain));
     assert_eq!((full.caps, full.openai_models), (minimal.caps, minimal.openai_models));
     assert_eq!(one.resolvers, other.resolvers);
+    assert_eq!(full.rate_limit_headers, minimal.rate_limit_headers);
+    assert_eq!(full.unknown_keys_per_minute, minimal.unknown_keys_per_minute);
+    let limits = load(&root().join("tests/data/conf/good/limits.yaml")).unwrap();
+    let (one, other) = (full.store.as_ref().unwrap(), limits.store.as_ref().unwrap());
+    assert_eq!((one.port, one.db), (other.port, other.db));
+    assert_eq!((one.timeout, one.instances, &one.prefix), (other.timeout, other.instances, &other.prefix));
     for (one, other) in full.pools.iter().zip(&minimal.pools) {
         let mut one = one.clone();
-        // Without these two there would be none at all.
+        // Without these there would be none at all.
         one.backends[0].key = None;
+        one.limits = LimitRules::default();
         let health = one.health.take().unwrap();
         assert_eq!(&one, other);
         let forms = load(&root().join("tests/data/conf/good/every-form.yaml")).unwrap();
@@ -109,7 +116,11 @@ fn the_full_file_shows_the_defaults() {
         assert_eq!(Some(HealthPlan { path: None, ..health }), empty.health);
     }
     for (one, other) in full.tenants.iter().zip(&minimal.tenants) {
-        assert_eq!(one.models, other.models);
+        let mut models = one.models.clone();
+        let queue = models[0].queue.take();
+        assert_eq!(queue, limits.tenants[0].models[0].queue);
+        models[0].limits = LimitRules::default();
+        assert_eq!(models, other.models);
         assert!(one.keys.iter().map(|key| &key.scopes).eq(other.keys.iter().map(|key| &key.scopes)));
     }
 }
@@ -137,6 +148,50 @@ fn the_minimal_file_means_what_the_manual_says() {
     assert_eq!(times.map(|time| time.as_secs()), [1, 8, 10, 30]);
     let backend = pool.backends.first().unwrap();
     assert_eq!((backend.weight, backend.h2, &backend.tls), (1, false, &TlsPlan::default()));
+    assert_eq!((plan.rate_limit_headers, plan.unknown_keys_per_minute), (true, 600));
+    assert_eq!((&plan.boot.state_dir, &plan.store), (&None, &None));
+    let tenant = plan.tenants.first().unwrap();
+    let limits = [pool.limits, tenant.limits, tenant.keys[0].limits, tenant.models[0].limits];
+    assert_eq!(limits, [LimitRules::default(); 4]);
+    assert_eq!(tenant.models[0].queue, None);
+}
+
+#[test]
+fn limits_belong_to_whom_they_are_written_for() {
+    let plan = load(&root().join("conf/full.yaml")).unwrap();
+    let rules = |requests, tokens, concurrent| LimitRules {
+        requests_per_minute: Some(requests),
+        tokens_per_minute: Some(tokens),
+        concurrent: Some(concurrent),
+        ..LimitRules::default()
+    };
+    let (pool, tenant) = (plan.pools.first().unwrap(), plan.tenants.first().unwrap());
+    assert_eq!(pool.limits, rules(6_000, 2_000_000, 200));
+    let lasting = LimitRules {
+        tokens_per_day: Some(10_000_000),
+        tokens_per_month: Some(200_000_000),
+        ..rules(600, 200_000, 50)
+    };
+    assert_eq!(tenant.limits, lasting);
+    assert_eq!(tenant.keys[0].limits, LimitRules { concurrent: Some(20), ..LimitRules::default() });
+    assert_eq!(tenant.models[0].limits, rules(300, 100_000, 20));
+    assert_eq!(tenant.models[0].queue, Some(QueueRules { wait: Duration::from_secs(2), depth: 100 }));
+    assert_eq!(plan.boot.state_dir, Some("/var/lib/byname".into()));
+}
+
+#[test]
+fn a_store_is_told_by_its_url_and_what_stands_next_to_it() {
+    let full = load(&root().join("conf/full.yaml")).unwrap().store.unwrap();
+    assert_eq!((full.host.as_str(), full.port, full.db, full.tls), ("store.example", 6379, 0, true));
+    assert_eq!(full.ca, Some("/etc/byname/store-ca.crt".into()));
+    assert_eq!(full.username.as_deref(), Some("byname"));
+    assert_eq!(full.password, Some(SecretRef::Env("REDIS_PASSWORD".to_owned())));
+    assert_eq!((full.timeout, full.instances), (Duration::from_millis(5), 1));
+    assert_eq!(full.prefix, "byname");
+    let other = load(&root().join("tests/data/conf/good/kept-by-the-store.yaml")).unwrap().store.unwrap();
+    assert_eq!((other.host.as_str(), other.port, other.db, other.tls), ("::1", 6380, 65_535, true));
+    assert_eq!((other.timeout, other.instances), (Duration::from_secs(1), 1000));
+    assert_eq!((other.username, other.prefix.as_str()), (None, "a.B_c-9"));
 }
 
 #[test]
@@ -146,7 +201,7 @@ fn the_full_file_has_every_field() {
     let full = fs::read_to_string(root().join("conf/full.yaml")).unwrap();
     let lists = complaints.lines().filter_map(|line| line.split_once("known here: "));
     let fields: Vec<&str> = lists.flat_map(|(_, fields)| fields.split(", ")).collect();
-    assert!(fields.len() >= 60, "only {} fields", fields.len());
+    assert!(fields.len() >= 100, "only {} fields", fields.len());
     for field in fields {
         let written =
             [format!(" {field}: "), format!("\n{field}: "), format!("{field}:\n"), format!("{field}:  ")];

@@ -127,7 +127,7 @@ pub fn scratch() -> &'static Path {
 fn config_text(listen: SocketAddr, upstream: SocketAddr) -> String {
     let admin = host::free_port();
     format!(
-        r#"server: {{ listen: "{listen}", admin: "{admin}", threads: 1 }}
+        r#"server: {{ listen: "{listen}", admin: "{admin}", threads: 1, unknown_keys_per_minute: 1000000000 }}
 pools:
   main: {{ backends: [ {{ url: "http://{upstream}/v1" }} ] }}
 tenants:

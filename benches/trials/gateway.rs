@@ -25,22 +25,28 @@ impl Gateway {
     /// Starts one with these `pools:` and these `models:` of its tenant, each a YAML map in one line, and
     /// waits until it accepts connections.
     pub fn start(pools: &str, models: &str) -> Gateway {
+        // The digest is that of the key `bn-bench`.
+        let digest = "028a6d4d5bbdacf74deb98f0de238095909167610ae7612fe4e5a8a323bdeaeb";
+        let tenants = format!(
+            "tenants:\n  acme:\n    keys:\n      web: {{ sha256: {digest}, scopes: [chat] }}\n    models: {models}\n"
+        );
+        Self::with("", pools, &tenants)
+    }
+
+    /// The same with more of the `server:` map, each with a comma before it, and all of `tenants:`.
+    pub fn with(server: &str, pools: &str, tenants: &str) -> Gateway {
         let (address, admin) = (free_port(), free_port());
         let config = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("trials-{}.yaml", address.port()));
-        // The digest is that of the key `bn-bench`.
         let text = format!(
-            "server: {{ listen: \"{address}\", admin: \"{admin}\", threads: 2 }}\n\
-             pools: {pools}\n\
-             tenants:\n  acme:\n    keys:\n      web: {{ \
-             sha256: 028a6d4d5bbdacf74deb98f0de238095909167610ae7612fe4e5a8a323bdeaeb, scopes: [chat] }}\n    \
-             models: {models}\n"
+            "server: {{ listen: \"{address}\", admin: \"{admin}\", threads: 2{server} }}\n\
+             pools: {pools}\n{tenants}"
         );
         fs::write(&config, text).unwrap();
         let mut command = Command::new(executable());
         command.arg("-c").arg(&config).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let lines = collect(&mut child);
-        let patience = Instant::now() + Duration::from_secs(10);
+        let patience = Instant::now() + Duration::from_secs(30);
         while TcpStream::connect(address).is_err() {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("{command:?} ended early: {status}; try it with -t");

@@ -50,6 +50,14 @@ impl Connection {
         Ok(Some(Message { head: text, body }))
     }
 
+    /// What has come beyond the last message: some bytes of a body of unknown length.
+    pub async fn rest(&mut self) -> io::Result<Vec<u8>> {
+        if self.unread.is_empty() && self.stream.read_buf(&mut self.unread).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(std::mem::take(&mut self.unread))
+    }
+
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await
     }
@@ -98,12 +106,17 @@ fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
 
 /// A client's request for a completion.
 pub fn ask(alias: &str, number: usize, stream: bool) -> Vec<u8> {
+    ask_as("bn-bench", alias, number, stream)
+}
+
+/// The same with another key.
+pub fn ask_as(key: &str, alias: &str, number: usize, stream: bool) -> Vec<u8> {
     let body = format!(
         r#"{{"model":"{alias}","stream":{stream},"messages":[{{"role":"user","content":"number={number};"}}]}}"#
     );
     let length = body.len();
     format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: byname\r\nauthorization: Bearer bn-bench\r\n\
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: byname\r\nauthorization: Bearer {key}\r\n\
          content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
     )
     .into_bytes()

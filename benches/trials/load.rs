@@ -24,6 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sends so many requests a second for so long, on kept connections as far as there are idle ones.
 pub async fn by_the_clock(to: SocketAddr, per_second: u32, length: Duration) -> Vec<Sample> {
+    by_the_clock_of(to, per_second, length, |number| ask("general", number, false)).await
+}
+
+/// The same with requests of one's own, by their number.
+pub async fn by_the_clock_of(
+    to: SocketAddr,
+    per_second: u32,
+    length: Duration,
+    request: impl Fn(usize) -> Vec<u8>,
+) -> Vec<Sample> {
     let idle = Arc::<Mutex<Vec<Connection>>>::default();
     let step = Duration::from_secs(1) / per_second;
     let start = Instant::now() + step;
@@ -40,9 +50,9 @@ pub async fn by_the_clock(to: SocketAddr, per_second: u32, length: Duration) -> 
             sleep_until(planned.into()).await;
             sent = Instant::now();
         }
-        let idle = Arc::clone(&idle);
+        let (idle, request) = (Arc::clone(&idle), request(number as usize));
         asked.spawn(async move {
-            let status = timeout(PATIENCE, once(to, number as usize, &idle)).await;
+            let status = timeout(PATIENCE, once(to, &request, &idle)).await;
             Sample { sent, took: sent.elapsed(), status: status.ok().and_then(Result::ok).unwrap_or(0) }
         });
         while let Some(done) = asked.try_join_next() {
@@ -53,7 +63,7 @@ pub async fn by_the_clock(to: SocketAddr, per_second: u32, length: Duration) -> 
     samples
 }
 
-async fn once(to: SocketAddr, number: usize, idle: &Mutex<Vec<Connection>>) -> std::io::Result<u16> {
+async fn once(to: SocketAddr, request: &[u8], idle: &Mutex<Vec<Connection>>) -> std::io::Result<u16> {
     let kept = {
         let mut idle = idle.lock().unwrap();
         std::iter::from_fn(|| idle.pop()).find(|connection| !connection.is_spent())
@@ -62,7 +72,7 @@ async fn once(to: SocketAddr, number: usize, idle: &Mutex<Vec<Connection>>) -> s
         Some(connection) => connection,
         None => Connection::new(TcpStream::connect(to).await?),
     };
-    connection.write(&ask("general", number, false)).await?;
+    connection.write(request).await?;
     let answer = connection.read().await?.ok_or(std::io::ErrorKind::UnexpectedEof)?;
     if !answer.is_last() {
         idle.lock().unwrap().push(connection);

@@ -1,7 +1,7 @@
-//! What happens when backends fail, are slow or hang up, and when clients leave: the promises of "Who
-//! answers" at full size.
+//! What happens when backends fail, are slow or hang up, when clients leave, and when one floods: the promises
+//! of "Who answers" and of limits at full size.
 //!
-//!     cargo bench --bench trials [-- [--strict] [outage|slow|stale|leaving]…]
+//!     cargo bench --bench trials [-- [--strict] [outage|slow|stale|leaving|flood|many]…]
 //!
 //! Promises: the gateway is the real binary in a process of its own; backends are scripted here and say
 //! exactly what they saw; load comes by the clock, whatever the gateway does; all stays on loopback.
@@ -19,6 +19,7 @@ mod gateway;
 mod goals;
 mod http;
 mod leaving;
+mod limits;
 mod load;
 mod outage;
 mod slow;
@@ -31,11 +32,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use goals::Goals;
 
-const USAGE: &str = "cargo bench --bench trials [-- [--strict] [outage|slow|stale|leaving]...]
+const USAGE: &str = "cargo bench --bench trials [-- [--strict] [outage|slow|stale|leaving|flood|many]...]
   --strict   end with 1 when a goal is missed
 The gateway is the `byname` built with the bench; BYNAME_BIN=path names another.";
 
-const TRIALS: [&str; 4] = ["outage", "slow", "stale", "leaving"];
+const TRIALS: [&str; 6] = ["outage", "slow", "stale", "leaving", "flood", "many"];
 
 /// How much is tried.
 #[derive(Clone, Copy, PartialEq)]
@@ -78,6 +79,12 @@ fn main() -> ExitCode {
         }
         if wanted("leaving") {
             leaving::run(&upstreams, &mut goals).await;
+        }
+        if wanted("flood") {
+            limits::flood::run(&upstreams, &mut goals).await;
+        }
+        if wanted("many") {
+            limits::many::run(&upstreams, &mut goals).await;
         }
     });
     println!("{goals}");

@@ -283,7 +283,7 @@ impl<'a> Fields<'a> {
         self.get(name).unwrap_or(unwritten)
     }
 
-    /// Reads a field, or takes `default` when it was not written.
+    /// Reads a field, or takes `default` when it was not written; a misspelt one was.
     pub(super) fn or<T>(
         &self,
         name: &'static str,
@@ -291,7 +291,10 @@ impl<'a> Fields<'a> {
         out: &mut Complaints,
         read: impl FnOnce(&At<'_>, &mut Complaints) -> Result<T, Told>,
     ) -> Result<T, Told> {
-        self.get(name).map_or(Ok(default), |at| read(&at, out))
+        match self.get(name) {
+            Some(at) => read(&at, out),
+            None => self.misspelt(name).map_or(Ok(default), Err),
+        }
     }
 
     /// A field that must be there; `mend` says what to write. One that is misspelt is not also missing.
@@ -299,11 +302,16 @@ impl<'a> Fields<'a> {
         if let Some(at) = self.get(name) {
             return Ok(at);
         }
-        if let Some((_, told)) = self.misspelt.iter().find(|(meant, _)| *meant == name) {
-            return Err(*told);
+        if let Some(told) = self.misspelt(name) {
+            return Err(told);
         }
         let path = Path::Field(&self.at.path, name);
         Err(out.add(self.at.path.file(), self.at.node.mark, &path, "is missing", mend))
+    }
+
+    /// That another field was meant by this name.
+    fn misspelt(&self, name: &str) -> Option<Told> {
+        self.misspelt.iter().find(|(meant, _)| *meant == name).map(|(_, told)| *told)
     }
 }
 
@@ -408,6 +416,19 @@ pub(super) mod tests {
         let node = yaml::tree(FILE, text, &mut out).unwrap();
         let _ = At::top(FILE, &node).fields_explained(&["ca"], explain, &mut out);
         out.to_string()
+    }
+
+    #[test]
+    fn a_misspelt_field_has_no_default() {
+        let read = |at: &At<'_>, out: &mut Complaints| {
+            at.fields(&["idle"], out)?.or("idle", 1, out, |at, out| at.text(out).map(str::len))
+        };
+        assert_eq!(reading("{}", read), Ok(1));
+        assert_eq!(reading("{ idle: four }", read), Ok(4));
+        assert_eq!(
+            complaint("{ idel: four }", read),
+            "t:1:3: idel: there is no such field; did you mean 'idle'?"
+        );
     }
 
     #[test]

@@ -5,10 +5,13 @@
 
 mod dns;
 mod keys;
+mod limits;
 mod path;
 mod pools;
+mod queue;
 mod secret;
 mod server;
+mod store;
 mod tenants;
 
 use super::at::{At, every};
@@ -18,7 +21,7 @@ use super::raw::Node;
 
 /// What an included file is for.
 const TENANTS: &str = "tenants";
-const TOP: [&str; 4] = ["server", "pools", TENANTS, "include"];
+const TOP: [&str; 5] = ["server", "limits_store", "pools", TENANTS, "include"];
 
 /// A file and its tree, if it has one.
 pub(super) type Tree<'a> = (File<'a>, Result<Node, Told>);
@@ -36,6 +39,7 @@ pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Tol
     };
     let top = main.fields(&TOP, out)?;
     let server = server::server(&top.section("server"), out);
+    let store = top.or("limits_store", None, out, |at, out| store::store(at, out).map(Some));
     let pools_at = top.need("pools", "write at least one pool with a backend", out);
     let pools = pools_at.and_then(|at| pools::pools(&at, out));
     let patterns = top.or("include", Vec::new(), out, patterns);
@@ -44,7 +48,8 @@ pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Tol
         Ok(at) => pools::names(at),
         Err(_) => None,
     };
-    let mut seen = tenants::Seen::new(names);
+    let waiting = pools.as_ref().ok().map(|pools| queue::pools_to_wait_for(pools));
+    let mut seen = tenants::Seen::new(names, waiting, limits::kept(&server, &store));
     let mut all: Vec<Result<Vec<TenantPlan>, Told>> = Vec::new();
     if let Some(at) = top.get(TENANTS) {
         all.push(tenants::tenants(&at, &mut seen, out));
@@ -64,6 +69,9 @@ pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Tol
         boot: server.boot,
         caps: server.caps,
         openai_models: server.openai_models,
+        rate_limit_headers: server.rate_limit_headers,
+        unknown_keys_per_minute: server.unknown_keys_per_minute,
+        store: store?,
         pools: pools?,
         tenants: tenants?,
     })

@@ -14,12 +14,13 @@ pub(super) const MAX_MODEL: usize = 512;
 /// The name of a tenant, key or pool.
 pub(super) fn identifier<'a>(named: &Named<'a>, out: &mut Complaints) -> Result<&'a str, Told> {
     let text = key_text(named, out)?;
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if (1..=MAX_IDENTIFIER).contains(&text.len()) && text.chars().all(good) {
-        return Ok(text);
-    }
-    let mend = format!("write 1 to {MAX_IDENTIFIER} of the characters A-Z a-z 0-9 . _ -");
-    Err(named.complain(out, "is not a name that can be used here", mend))
+    identifier_fault(text).map_or(Ok(text), |(wrong, mend)| Err(named.complain(out, wrong, mend)))
+}
+
+/// A value that is made as such a name is.
+pub(super) fn identifier_text<'a>(at: &At<'a>, out: &mut Complaints) -> Result<&'a str, Told> {
+    let text = at.text(out)?;
+    identifier_fault(text).map_or(Ok(text), |(wrong, mend)| Err(at.complain(out, wrong, mend)))
 }
 
 /// An alias: any script, also with blanks, colons and slashes inside.
@@ -42,6 +43,15 @@ fn key_text<'a>(named: &Named<'a>, out: &mut Complaints) -> Result<&'a str, Told
             Err(named.complain(out, "is not text, and a name must be", "put the name in quotes"))
         }
     }
+}
+
+fn identifier_fault(text: &str) -> Option<(&'static str, String)> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if (1..=MAX_IDENTIFIER).contains(&text.len()) && text.chars().all(good) {
+        return None;
+    }
+    let mend = format!("write 1 to {MAX_IDENTIFIER} of the characters A-Z a-z 0-9 . _ -");
+    Some(("is not a name that can be used here", mend))
 }
 
 fn free_fault(text: &str, max: usize) -> Option<(String, String)> {

@@ -10,6 +10,7 @@ use crate::error::Scope;
 use crate::names::{Alias, BackendName, KeyDigest, KeyId, ModelName, PoolName, TenantId};
 pub use crate::rules::balance::Balance;
 pub use crate::rules::breaker::BreakerRules;
+pub use crate::rules::limits::{LimitRules, QueueRules};
 pub use crate::rules::retry::RetryRules;
 pub use crate::rules::timeouts::Timeouts;
 use crate::wire::completion::Expose;
@@ -23,6 +24,12 @@ pub struct Plan {
     pub caps: Caps,
     /// Whether `/v1/models` also carries `created` and `owned_by`.
     pub openai_models: bool,
+    /// Whether answers tell clients what is left of their limits.
+    pub rate_limit_headers: bool,
+    /// How many requests without a good key one client address may make in a minute; at least 1.
+    pub unknown_keys_per_minute: u64,
+    /// What several gateways count together in; `None` is each for itself.
+    pub store: Option<StorePlan>,
     /// In the order of the file.
     pub pools: Vec<PoolPlan>,
     /// In the order of the file.
@@ -44,6 +51,8 @@ pub struct Boot {
     pub drain: Duration,
     /// Who is asked for the addresses of names, in this order; none is whoever the system asks.
     pub resolvers: Vec<SocketAddr>,
+    /// The directory of what must outlive the process.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// One address that clients come to.
@@ -71,6 +80,29 @@ pub struct Caps {
     pub write_timeout: Duration,
 }
 
+/// A Redis in which several gateways count together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorePlan {
+    /// Host name or address, without brackets.
+    pub host: String,
+    pub port: u16,
+    /// The number of the database; at most 65535.
+    pub db: u32,
+    /// Whether TLS is spoken to it.
+    pub tls: bool,
+    /// The authorities that are trusted instead of the usual ones: a PEM file. Only with `tls`.
+    pub ca: Option<PathBuf>,
+    /// As whom we authenticate; `None` is the store's default user.
+    pub username: Option<String>,
+    pub password: Option<SecretRef>,
+    /// How long one answer may take.
+    pub timeout: Duration,
+    /// How many gateways share it; at least 1.
+    pub instances: usize,
+    /// What every key in the store starts with: 1 to 64 of `A-Z a-z 0-9 . _ -`.
+    pub prefix: String,
+}
+
 /// Backends that can answer for each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolPlan {
@@ -90,6 +122,8 @@ pub struct PoolPlan {
     pub retry: RetryRules,
     /// Request fields that we do not know and that this pool gets all the same.
     pub forward_fields: Vec<String>,
+    /// Of all tenants together; nothing by day or month.
+    pub limits: LimitRules,
 }
 
 /// What a pool's backends speak.
@@ -184,6 +218,8 @@ pub struct TenantPlan {
     pub keys: Vec<KeyPlan>,
     /// In the order in which `/v1/models` lists them.
     pub models: Vec<ModelPlan>,
+    /// Of all its keys together.
+    pub limits: LimitRules,
 }
 
 /// A client key, of which we know no more than its digest.
@@ -195,6 +231,7 @@ pub struct KeyPlan {
     pub scopes: Vec<Scope>,
     /// From when on the key is refused.
     pub expires: Option<SystemTime>,
+    pub limits: LimitRules,
 }
 
 /// An alias and who answers to it.
@@ -207,6 +244,10 @@ pub struct ModelPlan {
     pub routes: Vec<RoutePlan>,
     /// What a backing model may say beyond the plain answer.
     pub expose: Expose,
+    /// Nothing by day or month.
+    pub limits: LimitRules,
+    /// Where requests wait for one of `concurrent` to end; `None` refuses them at once.
+    pub queue: Option<QueueRules>,
 }
 
 /// A pool, and the model it is asked for.

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use crate::config::plan::Caps;
 use crate::metrics::AliasMetrics;
+use crate::names::TenantId;
 use crate::rules::auth::{KeyRing, Principal};
 use crate::rules::catalog::Catalog;
+use crate::rules::limits::book::{Book, Limit};
 use crate::rules::pools::Pool;
+use crate::rules::store::Store;
 use crate::rules::tick::Origin;
 
 /// One generation of the configuration, ready for requests. A request keeps the one it started with.
@@ -15,6 +18,7 @@ pub struct Snapshot {
     pub caps: Caps,
     /// What ticks are counted from.
     pub origin: Origin,
+    pub limiting: Limiting,
     /// Every pool that a route leads to, and those that none does.
     pub pools: Vec<Arc<Pool>>,
     pub keys: KeyRing,
@@ -24,10 +28,34 @@ pub struct Snapshot {
     pub nobody: AliasMetrics,
 }
 
+/// How limits are kept and told.
+pub struct Limiting {
+    /// Whether answers say what is left of them.
+    pub headers: bool,
+    /// Requests without a good key that one address may make in a minute.
+    pub unknown_keys: u64,
+    /// How many gateways share them; at least 1.
+    pub instances: u64,
+    /// Where several gateways keep them together.
+    pub store: Option<Arc<dyn Store>>,
+}
+
+impl std::fmt::Debug for Limiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shared = self.store.is_some();
+        write!(f, "Limiting {{ headers: {}, instances: {}, store: {shared} }}", self.headers, self.instances)
+    }
+}
+
 /// What one tenant's callers may see.
 #[derive(Debug)]
 pub struct Tenant {
+    pub id: TenantId,
     pub catalog: Catalog,
+    /// Where the tenant, its keys and its aliases are counted.
+    pub book: Arc<Book>,
+    /// What all of them together may use.
+    pub limit: Option<Limit>,
     /// Counts requests that named no alias of the tenant's.
     pub unnamed: AliasMetrics,
 }

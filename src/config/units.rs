@@ -63,11 +63,18 @@ pub(super) fn percent(at: &At<'_>, bounds: RangeInclusive<u8>, out: &mut Complai
     Ok(u8::try_from(percent).unwrap_or(*bounds.end()))
 }
 
-/// A plain whole number.
+/// A plain whole number of things in memory.
 pub(super) fn count(at: &At<'_>, bounds: RangeInclusive<usize>, out: &mut Complaints) -> Result<usize, Told> {
+    let wide = |bound: &usize| u64::try_from(*bound).unwrap_or(u64::MAX);
+    let number = whole(at, wide(bounds.start())..=wide(bounds.end()), out)?;
+    Ok(usize::try_from(number).unwrap_or(*bounds.end()))
+}
+
+/// A plain whole number.
+pub(super) fn whole(at: &At<'_>, bounds: RangeInclusive<u64>, out: &mut Complaints) -> Result<u64, Told> {
     let mend = format!("write a whole number from {} to {}, without quotes", bounds.start(), bounds.end());
     let scalar = at.scalar("a whole number", &mend, out)?;
-    match whole_number(scalar).and_then(|number| usize::try_from(number).ok()) {
+    match whole_number(scalar) {
         Some(number) => within(at, number, bounds, |number| number.to_string(), out),
         None => Err(at.complain(out, "is not a whole number", mend)),
     }

@@ -94,7 +94,8 @@ fn scheme(text: &str) -> Result<(Scheme, &str), Fault> {
     }
 }
 
-fn refuse_characters(rest: &str) -> Result<(), Fault> {
+/// Refuses what no URL of ours holds; `rest` is what follows the scheme.
+pub(super) fn refuse_characters(rest: &str) -> Result<(), Fault> {
     if rest.contains('?') {
         return Err(("has a query", "remove the `?` and what follows it"));
     }
@@ -110,7 +111,7 @@ fn refuse_characters(rest: &str) -> Result<(), Fault> {
 }
 
 /// Splits at the port's colon; an IPv6 address keeps its brackets.
-fn host_and_port(authority: &str) -> Result<(&str, Option<&str>), Fault> {
+pub(super) fn host_and_port(authority: &str) -> Result<(&str, Option<&str>), Fault> {
     let after_bracket = authority.find(']').map_or(0, |at| at + 1);
     let (bracketed, rest) = authority.split_at_checked(after_bracket).unwrap_or(("", authority));
     if !bracketed.is_empty() {
@@ -131,7 +132,8 @@ fn host_and_port(authority: &str) -> Result<(&str, Option<&str>), Fault> {
     }
 }
 
-fn port_number(text: &str) -> Result<u16, Fault> {
+/// Reads a port, which is not 0.
+pub(super) fn port_number(text: &str) -> Result<u16, Fault> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(port) if digits && port > 0 => Ok(port),

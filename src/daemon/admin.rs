@@ -1,13 +1,13 @@
 //! The operator's listener: `/metrics`, `/healthz`, `/readyz`. Never reachable through a client's listener.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
 
+use super::observe;
 use super::stop::Running;
 use crate::config::live::Live;
 use crate::config::snapshot::Snapshot;
@@ -34,9 +34,7 @@ impl ServeHttp for Admin {
             "/readyz" if self.running.is_ready() => page(StatusCode::OK, TEXT, b"ready\n".to_vec()),
             "/readyz" => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, b"not ready\n".to_vec()),
             "/metrics" => {
-                let snapshot = self.live.load();
-                let now = snapshot.origin.tick(Instant::now());
-                snapshot.pools.iter().for_each(|pool| pool.observe(now));
+                observe::now(&self.live.load(), &self.metrics);
                 page(StatusCode::OK, PROMETHEUS, self.metrics.render())
             }
             _ => page(StatusCode::NOT_FOUND, TEXT, b"/metrics /healthz /readyz\n".to_vec()),

@@ -4,17 +4,19 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
 use super::certificates::material;
 use super::fleet::{Fleet, Identity, Kept};
+use super::ledger::{self, Ledger};
 use super::resolver::Local;
 use super::secrets::secret;
 use super::watch::{self, Care, Side};
 use crate::config::plan::{BackendPlan, Dialect, ModelPlan, Plan, PoolPlan, Scheme, TenantPlan};
-use crate::config::snapshot::{Snapshot, Tenant};
+use crate::config::snapshot::{Limiting, Snapshot, Tenant};
 use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::Metrics;
 use crate::names::{Alias, ModelName, PoolName, Secret};
@@ -22,9 +24,12 @@ use crate::rules::auth::{KeyRing, Principal};
 use crate::rules::balance::Dice;
 use crate::rules::catalog::{AliasEntry, Catalog, Route};
 use crate::rules::headers::{Door, UpwardHead};
-use crate::rules::pools::{Backend, Pool, PoolParts};
+use crate::rules::limits::LimitRules;
+use crate::rules::limits::book::{Book, Limit};
+use crate::rules::pools::{Backend, Gate, Pool, PoolParts};
 use crate::rules::reach::{Reach, ServerName, Tls};
 use crate::rules::retry::Budget;
+use crate::rules::store::Store;
 use crate::wire::models::{self, ModelCard};
 use crate::wire::refusal;
 use crate::wire::splice::{Forward, JsonText};
@@ -56,12 +61,13 @@ struct DoorParts {
 ///
 /// # Errors
 /// Every secret and every certificate that cannot be read.
-pub fn assemble(plan: &Plan, metrics: &Metrics, fleet: &Arc<Fleet>) -> Result<Snapshot, Obstacles> {
+pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Snapshot, Obstacles> {
+    let Lasting { fleet, ledger, store } = lasting;
     let mut obstacles = Vec::new();
     let mut pools = HashMap::new();
     let mut cares = Vec::new();
     for pool in &plan.pools {
-        if let Some((built, care)) = self::pool(pool, metrics, fleet, &mut obstacles) {
+        if let Some((built, care)) = self::pool(pool, metrics, lasting, &mut obstacles) {
             cares.push((built.pool.clone(), care));
             pools.insert(pool.name.clone(), built);
         }
@@ -70,6 +76,7 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, fleet: &Arc<Fleet>) -> Result<Sn
     let mut keys = KeyRing::default();
     let mut tenants = Vec::with_capacity(plan.tenants.len());
     for (tenant_index, tenant) in plan.tenants.iter().enumerate() {
+        let book = ledger.tenant(&tenant.id);
         for key in &tenant.keys {
             let principal = Principal {
                 tenant: tenant.id.clone(),
@@ -77,11 +84,15 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, fleet: &Arc<Fleet>) -> Result<Sn
                 tenant_index,
                 scopes: key.scopes.clone(),
                 expires: key.expires,
+                limit: limit(&book, &ledger::key_name(&tenant.id, key.id.as_str()), key.limits),
             };
             keys.add(key.digest, principal);
         }
         tenants.push(Tenant {
-            catalog: catalog(tenant, plan, &mut routes, metrics),
+            id: tenant.id.clone(),
+            catalog: catalog(tenant, plan, &mut routes, metrics, ledger),
+            limit: limit(&book, &ledger::tenant_name(&tenant.id), tenant.limits),
+            book,
             unnamed: metrics.alias(tenant.id.as_str(), ""),
         });
     }
@@ -91,16 +102,35 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, fleet: &Arc<Fleet>) -> Result<Sn
     let pools = cares.iter().map(|(pool, _)| pool.clone()).collect();
     watch::begin(fleet, cares);
     let nobody = metrics.alias("", "");
-    Ok(Snapshot { caps: plan.caps, origin: fleet.origin, pools, keys, tenants, nobody })
+    let limiting = Limiting {
+        headers: plan.rate_limit_headers,
+        unknown_keys: plan.unknown_keys_per_minute,
+        instances: plan.store.as_ref().map_or(1, |store| store.instances as u64),
+        store: store.clone(),
+    };
+    Ok(Snapshot { caps: plan.caps, origin: fleet.origin, limiting, pools, keys, tenants, nobody })
+}
+
+/// What one configuration hands on to the next.
+pub struct Lasting {
+    pub fleet: Arc<Fleet>,
+    pub ledger: Arc<Ledger>,
+    /// Where several gateways keep their limits together.
+    pub store: Option<Arc<dyn Store>>,
+}
+
+/// The limit of an entity, if it has any.
+fn limit(book: &Book, name: &str, rules: LimitRules) -> Option<Limit> {
+    (!rules.is_empty()).then(|| book.limit(name, rules))
 }
 
 fn pool(
     plan: &PoolPlan,
     metrics: &Metrics,
-    fleet: &Fleet,
+    lasting: &Lasting,
     obstacles: &mut Vec<String>,
 ) -> Option<(Built, Care)> {
-    let kept = fleet.kept(&plan.name);
+    let kept = lasting.fleet.kept(&plan.name);
     let before = obstacles.len();
     let (mut backends, mut doors, mut sides) = (Vec::new(), Vec::new(), Vec::new());
     for (index, of) in plan.backends.iter().enumerate() {
@@ -117,6 +147,8 @@ fn pool(
         return None;
     }
     let forward = Forward::new(plan.forward_fields.iter().map(String::as_str));
+    let book = lasting.ledger.pool(&plan.name);
+    let gate = limit(&book, &ledger::pool_name(&plan.name), plan.limits).map(|limit| Gate { book, limit });
     let pool = Arc::new(Pool::new(PoolParts {
         name: plan.name.clone(),
         backends,
@@ -125,6 +157,7 @@ fn pool(
         timeouts: plan.timeouts,
         retry: plan.retry,
         forward,
+        gate,
     }));
     let care = Care {
         pool: plan.name.clone(),
@@ -233,7 +266,14 @@ impl Routes<'_> {
     }
 }
 
-fn catalog(tenant: &TenantPlan, plan: &Plan, routes: &mut Routes<'_>, metrics: &Metrics) -> Catalog {
+fn catalog(
+    tenant: &TenantPlan,
+    plan: &Plan,
+    routes: &mut Routes<'_>,
+    metrics: &Metrics,
+    ledger: &Ledger,
+) -> Catalog {
+    let book = ledger.tenant(&tenant.id);
     // The alias exists for a client since this configuration does.
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let owned = plan.openai_models.then(|| (created, tenant.id.as_str()));
@@ -245,6 +285,13 @@ fn catalog(tenant: &TenantPlan, plan: &Plan, routes: &mut Routes<'_>, metrics: &
             alias: model.alias.clone(),
             budget: Budget::default(),
             dice: Dice::new(seed),
+            limit: limit(&book, &ledger::alias_name(&tenant.id, &model.alias), model.limits),
+            queue: model.queue,
+            waiting: AtomicUsize::new(0),
+            counts_tokens: routes
+                .iter()
+                .any(|route| route.pool.gate.as_ref().is_some_and(|gate| gate.limit.rules.counts_tokens())),
+            learned: ledger.learned(&tenant.id, &model.alias),
             routes,
             expose: model.expose,
             card: models::one(card(model)),

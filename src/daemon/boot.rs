@@ -12,16 +12,21 @@ use pingora_core::server::{RunArgs, Server};
 use pingora_core::services::listening::Service;
 
 use super::admin::Admin;
-use super::assemble::assemble;
+use super::assemble::{Lasting, assemble};
 use super::demo;
 use super::fleet::Fleet;
-use super::stop::{Running, Signals};
+use super::keeper::Keeper;
+use super::ledger::Ledger;
+use super::secrets::secret;
+use super::stop::{LastWords, Running, Signals};
+use super::store::{Hooks, RedisPlan, RedisStore};
 use crate::config::live::Live;
-use crate::config::plan::{Listener, Plan};
+use crate::config::plan::{Listener, Plan, StorePlan};
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
 use crate::proxy::access_log::AccessLog;
 use crate::proxy::door;
+use crate::rules::store::{State, Store};
 
 /// What a listener's connections write through. Head and body of an ordinary answer fit, and so leave
 /// in one send.
@@ -43,7 +48,15 @@ pub fn serve(plan: &Plan) -> Result<ExitCode, Box<dyn std::error::Error>> {
     start_log();
     let metrics = Arc::new(Metrics::new()?);
     let fleet = Arc::new(Fleet::new(&plan.boot.resolvers)?);
-    let snapshot = assemble(plan, &metrics, &fleet).map_err(|obstacles| obstacles.to_string())?;
+    let ledger = Arc::<Ledger>::default();
+    let store = plan.store.as_ref().map(|store| shared_limits(store, &fleet, &metrics)).transpose()?;
+    let keeper = match (&plan.boot.state_dir, &store) {
+        (Some(directory), None) => Some(Keeper::open(directory, ledger.clone())?),
+        // The store keeps them.
+        (Some(_), Some(_)) | (None, _) => None,
+    };
+    let lasting = Lasting { fleet, ledger, store };
+    let snapshot = assemble(plan, &metrics, &lasting).map_err(|obstacles| obstacles.to_string())?;
     for address in addresses(plan) {
         // Pingora would go on trying for half a minute and then lose one service; better to say so now.
         TcpListener::bind(address).map_err(|why| format!("{address} cannot be listened on: {why}"))?;
@@ -59,7 +72,8 @@ pub fn serve(plan: &Plan) -> Result<ExitCode, Box<dyn std::error::Error>> {
     server.bootstrap();
     let running = Running::default();
     let live = Arc::new(Live::new(snapshot));
-    let gateway = Gateway { live: live.clone(), metrics: metrics.clone(), log: log.clone() };
+    let gateway =
+        Gateway { live: live.clone(), metrics: metrics.clone(), log: log.clone(), shield: Arc::default() };
     for listener in &plan.boot.listen {
         server.add_service(clients(listener, plan, &server.configuration, gateway.clone()));
     }
@@ -74,7 +88,8 @@ pub fn serve(plan: &Plan) -> Result<ExitCode, Box<dyn std::error::Error>> {
         server.add_service(demo::service(address));
     }
     announce(plan, running.clone());
-    let signals = Signals { running, metrics, log, drain: plan.boot.drain };
+    let last = LastWords { log, keeper };
+    let signals = Signals { running, metrics, last, drain: plan.boot.drain };
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
     Ok(ExitCode::SUCCESS)
 }
@@ -107,6 +122,45 @@ fn clients(
 fn addresses(plan: &Plan) -> impl Iterator<Item = SocketAddr> {
     let clients = plan.boot.listen.iter().map(|listener| listener.address);
     clients.chain(plan.boot.admin).chain(plan.boot.demo_model)
+}
+
+/// The store in which several gateways keep their limits together.
+fn shared_limits(
+    plan: &StorePlan,
+    fleet: &Fleet,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<dyn Store>, Box<dyn std::error::Error>> {
+    let password = plan.password.as_ref().map(secret).transpose();
+    let ca =
+        plan.ca.as_ref().map(|path| std::fs::read(path).map_err(|why| format!("{}: {why}", path.display())));
+    let redis = RedisPlan {
+        host: plan.host.clone(),
+        port: plan.port,
+        db: plan.db,
+        tls: plan.tls,
+        ca: ca.transpose().map_err(|why| format!("limits_store.ca: {why}"))?,
+        username: plan.username.clone(),
+        password: password.map_err(|why| format!("limits_store.password: {why}"))?,
+        timeout: plan.timeout,
+        prefix: plan.prefix.clone(),
+    };
+    let (took, state, dropped) = (metrics.clone(), metrics.clone(), metrics.clone());
+    let hooks = Hooks {
+        took: Box::new(move |outcome, time| took.store_answered(outcome.label(), time.as_secs_f64())),
+        state: Box::new(move |now| match now {
+            State::Up => {
+                state.store_up.set(1);
+                log::info!("the store of shared limits answers");
+            }
+            State::Down => {
+                state.store_up.set(0);
+                log::warn!("the store of shared limits does not answer: each gateway counts its own share");
+            }
+        }),
+        dropped: Box::new(move |changes| dropped.store_dropped.inc_by(changes)),
+    };
+    let store = RedisStore::new(&redis, hooks, fleet.runtime.handle().clone());
+    Ok(Arc::new(store.map_err(|why| format!("limits_store: {why}"))?))
 }
 
 /// Becomes ready when every listener accepts, and says where.

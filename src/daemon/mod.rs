@@ -3,16 +3,23 @@
 pub mod admin;
 pub mod assemble;
 pub mod boot;
+pub mod budgets;
 mod certificates;
 pub mod cli;
 pub mod demo;
 pub mod fleet;
+mod keeper;
 pub mod keygen;
+mod ledger;
 pub mod load;
+mod observe;
 mod probe;
 mod resolver;
+#[cfg(test)]
+mod scratch;
 mod secrets;
 pub mod stop;
+pub mod store;
 mod watch;
 
 use std::process::ExitCode;

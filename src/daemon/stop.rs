@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::proxy::access_log::AccessLog;
 
@@ -48,8 +49,25 @@ impl Running {
 pub struct Signals {
     pub running: Running,
     pub metrics: Arc<Metrics>,
-    pub log: AccessLog,
+    pub last: LastWords,
     pub drain: Duration,
+}
+
+/// What has to be written before the process ends.
+#[derive(Clone)]
+pub struct LastWords {
+    pub log: AccessLog,
+    /// What was used of budgets, if it is kept here.
+    pub keeper: Option<Arc<Keeper>>,
+}
+
+impl LastWords {
+    fn write(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.flush();
+        }
+        self.log.flush(LAST_LINES);
+    }
 }
 
 #[async_trait]
@@ -69,27 +87,27 @@ impl ShutdownSignalWatch for Signals {
         self.running.stop();
         if !graceful {
             log::info!("{name}: stopping now");
-            self.log.flush(LAST_LINES);
+            self.last.write();
             return ShutdownSignal::FastShutdown;
         }
         log::info!("{name}: stopping when {} running requests have ended", self.metrics.serving.get());
-        let (metrics, log, end) = (self.metrics.clone(), self.log.clone(), Instant::now() + self.drain);
-        let last = self.log.clone();
-        std::thread::spawn(move || leave_with_the_last(&metrics, &log, end));
+        let (metrics, end) = (self.metrics.clone(), Instant::now() + self.drain);
+        let (watching, last) = (self.last.clone(), self.last.clone());
+        std::thread::spawn(move || leave_with_the_last(&metrics, &watching, end));
         tokio::spawn(async move {
             // A second signal means now.
             tokio::select! {
                 _ = term.recv() => {}
                 _ = int.recv() => {}
             }
-            last.flush(LAST_LINES);
+            last.write();
             std::process::exit(0);
         });
         ShutdownSignal::GracefulTerminate
     }
 }
 
-fn leave_with_the_last(metrics: &Metrics, log: &AccessLog, end: Instant) {
+fn leave_with_the_last(metrics: &Metrics, last: &LastWords, end: Instant) {
     // Requests whose head was just read count from their first hook on.
     std::thread::sleep(LOOK);
     while metrics.serving.get() > 0 && Instant::now() < end {
@@ -99,6 +117,6 @@ fn leave_with_the_last(metrics: &Metrics, log: &AccessLog, end: Instant) {
     if left > 0 {
         log::warn!("the time to drain is over: {left} requests are cut");
     }
-    log.flush(LAST_LINES);
+    last.write();
     std::process::exit(0);
 }

@@ -11,8 +11,10 @@ use serde::Serialize;
 
 use super::exchange::{Client, Exchange, Relay, Stage};
 use super::verdict;
+use crate::error::Fault;
 use crate::metrics::{Metrics, TokenSource};
 use crate::rules::failover::Sent;
+use crate::rules::limits::book::Charge;
 use crate::rules::tokens;
 
 /// Lines that wait for their writer, in bytes. At 400 bytes a line that is some 10,000 requests.
@@ -117,6 +119,9 @@ struct Line<'a> {
     bytes_down: usize,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     tokens: Option<Tokens>,
+    /// What the request has cost of limits, if it counts as one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    charged_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_token_ms: Option<f64>,
     duration_ms: f64,
@@ -133,6 +138,7 @@ struct Tokens {
 /// Counts a finished request and writes its line.
 pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &mut Exchange) {
     count_attempt(exchange);
+    let charged = settle(exchange);
     let exchange = &*exchange;
     let end = Instant::now();
     let relay = match &exchange.stage {
@@ -168,7 +174,11 @@ pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &mut Exchange) {
         if let Some(used) = tokens {
             let source =
                 if relay.tally.usage.is_some() { TokenSource::Upstream } else { TokenSource::Estimated };
-            of.used(used.prompt_tokens.unwrap_or(0), used.completion_tokens, source);
+            of.used(
+                used.prompt_tokens.unwrap_or(0).min(MOST_TOKENS),
+                used.completion_tokens.min(MOST_TOKENS),
+                source,
+            );
         }
         let asked = exchange.entry.as_ref().and_then(|entry| relay.asked(entry));
         backend = asked.map(|(_, backend, _)| backend.name.as_str());
@@ -187,6 +197,7 @@ pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &mut Exchange) {
         bytes_up: relay.map_or(0, |relay| relay.bytes_up),
         bytes_down: relay.map_or(0, |relay| relay.tally.bytes_down),
         tokens,
+        charged_tokens: charged,
         first_token_ms: first_token,
         duration_ms: millis(end - exchange.arrived),
     };
@@ -208,6 +219,55 @@ fn count_attempt(exchange: &mut Exchange) {
         Some(fault) => verdict::settle(relay, entry, fault, now),
         None if relay.control.is_over() => verdict::success(relay, entry, now),
         None => {}
+    }
+}
+
+/// More tokens than this are believed of no answer, so that a backend's slip of the pen cannot use up a month.
+const MOST_TOKENS: u64 = 100_000_000;
+
+/// Settles what the request has taken from its limits; the tokens, if it counts as a request.
+fn settle(exchange: &mut Exchange) -> Option<u64> {
+    let snapshot = exchange.snapshot.clone();
+    let learned = exchange.entry.as_ref().map(|entry| entry.learned.clone());
+    let (relay, failed) = match &mut exchange.stage {
+        Stage::Relaying(relay) => (relay, false),
+        // It counts as a request if the client is at fault, and not at all if we are.
+        Stage::Answered { relay: Some(relay), error: Some(error), .. } => {
+            (relay, error.fault() != Fault::Caller && error.fault() != Fault::Policy)
+        }
+        Stage::Answered { .. } | Stage::Arrived => return None,
+    };
+    let limited = relay.quota.is_taken();
+    let sent = !relay.tried.is_empty();
+    // An attempt was under way when the client left.
+    let worked_on = relay.tried.len() > relay.spent.attempts;
+    let delivered = tokens::estimate(relay.tally.delivered);
+    let prompt = relay.quota.prompt;
+    let charge = match relay.tally.usage {
+        _ if failed || !sent => Charge::Nothing,
+        Some(usage) => {
+            let (asked, said) = (usage.prompt.min(MOST_TOKENS), usage.completion.min(MOST_TOKENS));
+            if let Some(learned) = learned.as_ref().filter(|_| prompt.estimated > 0) {
+                learned.observe(prompt.estimated, asked, said);
+            }
+            Charge::Tokens(asked + said)
+        }
+        // Refused by the backing model, which has done nothing.
+        None if relay.sent() == Sent::Nothing && relay.client == Client::Waiting => Charge::Tokens(0),
+        None if relay.sent() == Sent::Nothing && !worked_on => Charge::Nothing,
+        // It left, or the stream broke: what has been worked on is paid for.
+        None => Charge::Tokens(prompt.corrected().saturating_add(delivered)),
+    };
+    let reserved = relay.quota.reserved();
+    relay.quota.settle(charge, sent, &snapshot);
+    match charge {
+        Charge::Nothing => None,
+        Charge::Tokens(used) => {
+            if reserved > 0 {
+                exchange.metrics().settled(reserved, used);
+            }
+            limited.then_some(used)
+        }
     }
 }
 

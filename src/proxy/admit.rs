@@ -11,6 +11,8 @@ use pingora_core::protocols::http::ServerSession as HttpSession;
 use super::exchange::{Exchange, Incoming, Relay};
 use super::held::Control;
 use super::intake::{self, NoBody};
+use super::quota;
+use super::shield::Shield;
 use crate::config::plan::Caps;
 use crate::error::{BadRequest, GatewayError, Scope};
 use crate::metrics::Metrics;
@@ -35,6 +37,7 @@ pub enum Admitted {
 pub async fn admit(
     session: &mut HttpSession,
     exchange: &mut Exchange,
+    shield: &Shield,
     metrics: &Metrics,
 ) -> Result<Admitted, NoBody> {
     let snapshot = exchange.snapshot.clone();
@@ -42,20 +45,24 @@ pub async fn admit(
     let head = session.req_header();
     let asked = route(&head.method, head.uri.path())?;
     let keys = head.headers.get_all(header::AUTHORIZATION).iter().map(|value| value.as_bytes());
-    let caller = exchange.caller.insert(snapshot.keys.identify(keys, exchange.wall)?.clone());
+    let found = snapshot.keys.identify(keys, exchange.wall).cloned();
+    let caller = exchange.caller.insert(found.map_err(|no_key| shield.refuse(session, &snapshot, no_key))?);
     let tenant = snapshot.tenant(caller).ok_or(GatewayError::Internal("tenant_without_catalog"))?;
     match asked {
         Route::Models => {
             caller.may(Scope::Models)?;
+            exchange.standing = quota::standing(&snapshot, caller, None);
             Ok(Admitted::Page(tenant.catalog.list().clone()))
         }
         Route::Model(id) => {
             caller.may(Scope::Models)?;
             let entry = exchange.entry.insert(tenant.catalog.resolve(&id)?.clone());
+            exchange.standing = quota::standing(&snapshot, caller, Some(entry));
             Ok(Admitted::Page(entry.card.clone()))
         }
         Route::Chat => {
             caller.may(Scope::Chat)?;
+            exchange.standing = quota::standing(&snapshot, caller, None);
             check_declared(session, &snapshot.caps).inspect_err(|error| count(error, metrics))?;
             let body = intake::read(session, &snapshot.caps).await.inspect_err(|no| {
                 if let NoBody::Refused(error) = no {
@@ -64,8 +71,9 @@ pub async fn admit(
             })?;
             let asked = request::check(&body).map_err(GatewayError::BadRequest)?;
             let entry = exchange.entry.insert(tenant.catalog.resolve(asked.alias())?.clone()).clone();
+            let quota = quota::take(session, exchange, &entry, &asked, &body).await?;
             let version = session.req_header().version;
-            let incoming = Incoming { request: asked, body, version };
+            let incoming = Incoming { request: asked, quota, body, version };
             Ok(Admitted::Relay(relay(exchange, incoming, &entry, metrics)))
         }
     }

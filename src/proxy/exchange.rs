@@ -11,6 +11,7 @@ use uuid::fmt::Hyphenated;
 
 use super::gathered::Gathered;
 use super::held::{Control, WayBack};
+use super::quota::Quota;
 use crate::config::snapshot::Snapshot;
 use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::{AliasMetrics, Metrics};
@@ -19,6 +20,7 @@ use crate::rules::auth::Principal;
 use crate::rules::catalog::{AliasEntry, Route};
 use crate::rules::failover::{Sent, Spent};
 use crate::rules::headers::UpwardHead;
+use crate::rules::limits::standing::Standing;
 use crate::rules::pools::Backend;
 use crate::wire::request::ChatRequest;
 use crate::wire::sse::SseRewriter;
@@ -38,6 +40,8 @@ pub struct Exchange {
     /// The alias, once it is known to be the caller's.
     pub entry: Option<Arc<AliasEntry>>,
     pub stage: Stage,
+    /// What is left of the caller's limits, for the answer's head.
+    pub standing: Standing,
     /// How the session gets out of Pingora's hands.
     pub way_back: Option<WayBack>,
     _serving: Counted,
@@ -56,6 +60,8 @@ pub enum Stage {
 /// A request on its way to a backing model.
 pub struct Relay {
     pub request: ChatRequest,
+    /// What it has taken from its limits.
+    pub quota: Quota,
     /// As the client sent it.
     pub body: Bytes,
     /// As this attempt sends it.
@@ -154,6 +160,7 @@ impl Exchange {
             caller: None,
             entry: None,
             stage: Stage::Arrived,
+            standing: Standing::default(),
             way_back: None,
             _serving: Counted::new(&metrics.serving),
         }
@@ -197,6 +204,7 @@ impl Exchange {
 /// What a client has sent.
 pub struct Incoming {
     pub request: ChatRequest,
+    pub quota: Quota,
     pub body: Bytes,
     pub version: Version,
 }
@@ -211,9 +219,10 @@ impl Relay {
         entry: &AliasEntry,
         metrics: &Metrics,
     ) -> Self {
-        let Incoming { request, body, version } = incoming;
+        let Incoming { request, quota, body, version } = incoming;
         Self {
             request,
+            quota,
             outgoing: Bytes::new(),
             voice,
             control,

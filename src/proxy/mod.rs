@@ -14,7 +14,9 @@ mod held;
 mod intake;
 mod next;
 pub mod peer;
+mod quota;
 mod reply;
+pub mod shield;
 mod verdict;
 
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use self::access_log::AccessLog;
 use self::admit::Admitted;
 use self::exchange::{Client, Exchange, Stage};
 use self::intake::NoBody;
+use self::shield::Shield;
 use crate::config::live::Live;
 use crate::config::snapshot::Snapshot;
 use crate::error::{GatewayError, UpstreamFault};
@@ -49,6 +52,7 @@ pub struct Gateway {
     pub live: Arc<Live<Snapshot>>,
     pub metrics: Arc<Metrics>,
     pub log: AccessLog,
+    pub shield: Arc<Shield>,
 }
 
 #[async_trait]
@@ -67,7 +71,7 @@ impl ProxyHttp for Gateway {
         let real = &mut session.downstream_session;
         exchange.way_back = held::give_back(real);
         real.set_write_timeout(Some(exchange.snapshot.caps.write_timeout));
-        match admit::admit(real, exchange, &self.metrics).await {
+        match admit::admit(real, exchange, &self.shield, &self.metrics).await {
             Ok(Admitted::Page(body)) => {
                 if let Err(gone) = reply::page(real, exchange, body).await {
                     exchange.stage = Stage::Arrived;
@@ -157,10 +161,11 @@ impl ProxyHttp for Gateway {
         if head.status.is_informational() {
             return Ok(());
         }
-        let id = exchange.id.clone();
+        let (id, standing) = (exchange.id.clone(), exchange.standing);
         let (relay, _, _) = exchange.relay().map_err(refused)?;
         let kind = answer::downward(relay);
         *head = reply::head(200, kind, &id)?;
+        reply::tell(head, &standing)?;
         // A JSON answer gets its length when it is let go. HTTP/2 has frames of its own, and an
         // HTTP/1.0 client knows the end of a stream by the connection's.
         if kind == crate::rules::headers::Downward::Events && relay.version == Version::HTTP_11 {

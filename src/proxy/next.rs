@@ -77,7 +77,9 @@ async fn choose_one(
     };
     let Some(rules) = relay.asked(entry).map(|(route, _, _)| route.pool.retry) else {
         entry.budget.request(now);
-        let first = choose(&entry.routes, &[], 0, kind, now).map_err(|nobody| give_up(relay, nobody))?;
+        let quota = &mut relay.quota;
+        let first = choose(&entry.routes, &[], 0, kind, now, |pool| quota.enter(pool, snapshot));
+        let first = first.map_err(|nobody| give_up(relay, nobody))?;
         ask(relay, first);
         return Ok(());
     };
@@ -88,14 +90,15 @@ async fn choose_one(
     }
     // The last chance is better spent on another route: what fails a whole pool fails the next of it, too.
     let beyond = relay.tried.last().map_or(0, |last| last.route + 1).max(relay.from_route);
-    let elsewhere = failover::is_last_chance(relay.spent, &rules)
-        .then(|| choose(&entry.routes, &relay.tried, beyond, kind, now).ok())
-        .flatten();
+    let quota = &mut relay.quota;
+    let mut next =
+        |from| choose(&entry.routes, &relay.tried, from, kind, now, |pool| quota.enter(pool, snapshot));
+    let elsewhere = if failover::is_last_chance(relay.spent, &rules) { next(beyond).ok() } else { None };
     let choice = match elsewhere {
-        Some(choice) => choice,
-        None => choose(&entry.routes, &relay.tried, relay.from_route, kind, now)
-            .map_err(|nobody| give_up(relay, nobody))?,
+        Some(choice) => Ok(choice),
+        None => next(relay.from_route),
     };
+    let choice = choice.map_err(|nobody| give_up(relay, nobody))?;
     pause(session, relay, retry::wait(relay.tried.len(), entry.dice.roll())).await?;
     entry.budget.spend(now);
     metrics.retries.inc();

@@ -13,6 +13,7 @@ use super::exchange::{Exchange, RequestId};
 use super::intake;
 use crate::error::{GatewayError, Public};
 use crate::rules::headers::{Downward, X_REQUEST_ID};
+use crate::rules::limits::standing::{Standing, written};
 use crate::wire::refusal;
 
 /// An unread body up to this size is read and dropped, so that a refused client keeps its connection.
@@ -36,6 +37,31 @@ pub fn head(status: u16, kind: Downward, id: &RequestId) -> Result<ResponseHeade
     Ok(head)
 }
 
+/// Says in a head what is left of the caller's limits, in the words of OpenAI's API.
+///
+/// # Errors
+/// Never: numbers and durations are well-formed.
+pub fn tell(head: &mut ResponseHeader, standing: &Standing) -> Result<()> {
+    const REQUESTS: [HeaderName; 3] = [
+        HeaderName::from_static("x-ratelimit-limit-requests"),
+        HeaderName::from_static("x-ratelimit-remaining-requests"),
+        HeaderName::from_static("x-ratelimit-reset-requests"),
+    ];
+    const TOKENS: [HeaderName; 3] = [
+        HeaderName::from_static("x-ratelimit-limit-tokens"),
+        HeaderName::from_static("x-ratelimit-remaining-tokens"),
+        HeaderName::from_static("x-ratelimit-reset-tokens"),
+    ];
+    for (names, left) in [(REQUESTS, standing.requests), (TOKENS, standing.tokens)] {
+        let (Some(left), [limit, remaining, reset]) = (left, names) else { continue };
+        head.insert_header(limit, HeaderValue::from(left.limit))?;
+        head.insert_header(remaining, HeaderValue::from(left.remaining))?;
+        let time = HeaderValue::from_str(&written(left.reset));
+        head.insert_header(reset, time.or_err(ErrorType::InvalidHTTPHeader, "a duration")?)?;
+    }
+    Ok(())
+}
+
 /// Answers with a JSON page.
 ///
 /// # Errors
@@ -43,7 +69,9 @@ pub fn head(status: u16, kind: Downward, id: &RequestId) -> Result<ResponseHeade
 pub async fn page(session: &mut HttpSession, exchange: &mut Exchange, body: Bytes) -> Result<()> {
     exchange.answered(200, None);
     prepare_drain(session);
-    write(session, head(200, Downward::Json, &exchange.id)?, body).await
+    let mut head = head(200, Downward::Json, &exchange.id)?;
+    tell(&mut head, &exchange.standing)?;
+    write(session, head, body).await
 }
 
 /// Answers with a refusal, and keeps the connection where that is safe.
@@ -52,7 +80,8 @@ pub async fn page(session: &mut HttpSession, exchange: &mut Exchange, body: Byte
 /// When the client cannot be written to.
 pub async fn refuse(session: &mut HttpSession, exchange: &mut Exchange, error: GatewayError) -> Result<()> {
     let public = error.public();
-    let head = refusal_head(&public, &exchange.id)?;
+    let mut head = refusal_head(&public, &exchange.id)?;
+    tell(&mut head, &exchange.standing)?;
     let end = after(&error, session);
     exchange.answered(public.status, Some(error));
     match end {
@@ -118,6 +147,8 @@ fn after(error: &GatewayError, session: &mut HttpSession) -> After {
         | GatewayError::TooLarge
         | GatewayError::Rejected(_)
         | GatewayError::Blocked
+        | GatewayError::Limited { .. }
+        | GatewayError::Flood
         | GatewayError::Busy { .. }
         | GatewayError::UpstreamDown { .. }
         | GatewayError::Internal(_) => prepare_drain(session),

@@ -173,7 +173,8 @@ pub enum Nobody {
     Down,
 }
 
-/// Chooses whom to ask: of the first route, from `from` on, that has somebody left.
+/// Chooses whom to ask: of the first route, from `from` on, that has somebody left and whose pool may be
+/// entered. `enter` says how long one may not.
 ///
 /// # Errors
 /// Why there is nobody.
@@ -183,20 +184,27 @@ pub fn choose(
     from: usize,
     kind: Kind,
     now: Tick,
+    mut enter: impl FnMut(&Arc<Pool>) -> Result<(), Duration>,
 ) -> Result<Choice, Nobody> {
     let been = |route: usize, member: &Arc<Member>| {
         tried.iter().any(|tried| tried.route == route && Arc::ptr_eq(&tried.member, member))
     };
     let turns = if tried.is_empty() { Turns::Take } else { Turns::Keep };
     let wish = Wish { now, kind, turns };
-    let pick = |mood| {
-        routes.iter().enumerate().skip(from).find_map(|(route, of)| {
+    let mut shut: Option<Duration> = None;
+    for mood in [Mood::Calm, Mood::Desperate] {
+        for (route, of) in routes.iter().enumerate().skip(from) {
             let fits = |member: &Arc<Member>| !been(route, member) && of.has_model(member.backend, now);
-            Some(Choice { route, attempt: of.pool.pick(wish, mood, fits)? })
-        })
-    };
-    if let Some(choice) = pick(Mood::Calm).or_else(|| pick(Mood::Desperate)) {
-        return Ok(choice);
+            let Some(attempt) = of.pool.pick(wish, mood, fits) else { continue };
+            match enter(&of.pool) {
+                Ok(()) => return Ok(Choice { route, attempt }),
+                Err(wait) => shut = Some(shut.map_or(wait, |shut| shut.min(wait))),
+            }
+        }
+        // There is somebody: there is only no room.
+        if let Some(wait) = shut {
+            return Err(Nobody::Cooling(wait));
+        }
     }
     let left: Vec<_> = routes
         .iter()

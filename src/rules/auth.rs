@@ -9,12 +9,13 @@ use std::time::SystemTime;
 
 use crate::error::{GatewayError, Scope};
 use crate::names::{KeyDigest, KeyId, TenantId};
+use crate::rules::limits::book::Limit;
 
 /// The longest key that is looked at, in bytes. Ours are below 100.
 const MAX_KEY: usize = 512;
 
 /// An authenticated caller.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Principal {
     pub tenant: TenantId,
     pub key: KeyId,
@@ -23,6 +24,8 @@ pub struct Principal {
     pub scopes: Vec<Scope>,
     /// From when on the key is refused.
     pub expires: Option<SystemTime>,
+    /// What the key may use.
+    pub limit: Option<Limit>,
 }
 
 impl Principal {
@@ -43,6 +46,11 @@ impl KeyRing {
     /// Adds a key. Digests are unique: the configuration check saw to it.
     pub fn add(&mut self, digest: KeyDigest, principal: Principal) {
         self.keys.insert(digest, Arc::new(principal));
+    }
+
+    /// Everyone who has a key.
+    pub fn principals(&self) -> impl Iterator<Item = &Principal> {
+        self.keys.values().map(Arc::as_ref)
     }
 
     /// Who sent these `Authorization` headers at this time.
@@ -105,6 +113,7 @@ mod tests {
                     tenant_index: 0,
                     scopes: vec![Scope::Chat],
                     expires: expires.map(|s| NOW + Duration::from_secs(s)),
+                    limit: None,
                 },
             );
         }

@@ -3,16 +3,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::balance::Dice;
 use super::headers::UpwardHead;
+use super::limits::QueueRules;
+use super::limits::book::Limit;
 use super::pools::Pool;
 use super::retry::Budget;
 use super::tick::Tick;
+use super::tokens::Learned;
 use crate::error::GatewayError;
 use crate::metrics::AliasMetrics;
 use crate::names::Alias;
@@ -30,6 +33,16 @@ pub struct AliasEntry {
     pub budget: Budget,
     /// For waits between attempts.
     pub dice: Dice,
+    /// What the alias may use.
+    pub limit: Option<Limit>,
+    /// Whether requests wait for a slot.
+    pub queue: Option<QueueRules>,
+    /// How many requests wait for one now.
+    pub waiting: AtomicUsize,
+    /// Whether a pool of its routes counts tokens.
+    pub counts_tokens: bool,
+    /// What its requests have taught us of their tokens.
+    pub learned: Arc<Learned>,
     /// The body of `GET /v1/models/{id}`.
     pub card: Bytes,
     /// The event that ends a stream that broke after it had begun.
@@ -91,6 +104,11 @@ impl Catalog {
     /// [`GatewayError::NoSuchModel`].
     pub fn resolve(&self, alias: &str) -> Result<&Arc<AliasEntry>, GatewayError> {
         self.entries.get(alias).ok_or(GatewayError::NoSuchModel)
+    }
+
+    /// All aliases.
+    pub fn entries(&self) -> impl Iterator<Item = &AliasEntry> {
+        self.entries.values().map(Arc::as_ref)
     }
 
     /// The body of `GET /v1/models`.

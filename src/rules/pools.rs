@@ -11,6 +11,7 @@ use super::attempt::Attempt;
 use super::balance::{Balance, Candidate, Dice, Round, Turn, Usual, Wish, expected_wait, is_slower};
 use super::breaker::{BreakerRules, Spare, State};
 use super::credential::Credential;
+use super::limits::book::{Book, Limit};
 use super::reach::Reach;
 use super::retry::RetryRules;
 use super::tick::Tick;
@@ -32,6 +33,8 @@ pub struct Pool {
     pub retry: RetryRules,
     /// Unknown request fields that this pool gets.
     pub forward: Forward,
+    /// What may be asked of it, whoever asks.
+    pub gate: Option<Gate>,
     /// All addresses of all backends. Replaced when a name leads elsewhere.
     members: ArcSwap<Members>,
     round: Round,
@@ -39,6 +42,13 @@ pub struct Pool {
     /// The usual time to the first useful byte, in nanoseconds as the bits of an `f64`.
     usual_stream: AtomicU64,
     usual_whole: AtomicU64,
+}
+
+/// A pool's own limit, and where it is counted.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    pub book: Arc<Book>,
+    pub limit: Limit,
 }
 
 /// One backend as it was configured.
@@ -98,12 +108,13 @@ pub struct PoolParts {
     pub timeouts: Timeouts,
     pub retry: RetryRules,
     pub forward: Forward,
+    pub gate: Option<Gate>,
 }
 
 impl Pool {
     /// A pool that has no addresses yet.
     pub fn new(parts: PoolParts) -> Self {
-        let PoolParts { name, backends, balance, breaker, timeouts, retry, forward } = parts;
+        let PoolParts { name, backends, balance, breaker, timeouts, retry, forward, gate } = parts;
         let dice = Dice::new(name.as_str().bytes().fold(0, |seed, byte| seed * 31 + u64::from(byte)));
         Self {
             name,
@@ -113,6 +124,7 @@ impl Pool {
             timeouts,
             retry,
             forward,
+            gate,
             members: ArcSwap::default(),
             round: Round::default(),
             dice,

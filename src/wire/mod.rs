@@ -23,3 +23,4 @@ pub mod sse;
 mod tool_calls;
 pub mod usage;
 pub mod voice;
+pub mod weigh;

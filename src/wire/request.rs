@@ -42,6 +42,7 @@ pub struct ChatRequest {
     delivery: Delivery,
     usage_asked: bool,
     choices: u32,
+    /// For one choice.
     answer_cap: Option<u32>,
     messages: usize,
     plan: Plan,
@@ -68,9 +69,10 @@ impl ChatRequest {
         self.choices
     }
 
-    /// The longest answer the client wants, in tokens: `max_completion_tokens`, else `max_tokens`.
-    pub fn answer_cap(&self) -> Option<u32> {
-        self.answer_cap
+    /// The most tokens that the client's answers may have together: `max_completion_tokens`, else `max_tokens`,
+    /// for each of [`choices`](Self::choices). `None` when the client set no limit.
+    pub fn answer_cap(&self) -> Option<u64> {
+        self.answer_cap.map(|cap| u64::from(cap).saturating_mul(u64::from(self.choices)))
     }
 
     /// How many messages the conversation has; at least one.

@@ -7,10 +7,11 @@ use std::time::SystemTime;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::limits::{Kept, lasting};
 use crate::config::at::{At, Named, every};
 use crate::config::complaint::{Complaints, Told, nearest, quoted};
 use crate::config::naming::identifier;
-use crate::config::plan::KeyPlan;
+use crate::config::plan::{KeyPlan, LimitRules};
 use crate::error::Scope;
 use crate::names::{KeyDigest, KeyId};
 
@@ -18,19 +19,25 @@ use crate::names::{KeyDigest, KeyId};
 pub(super) type Digests = HashMap<KeyDigest, String>;
 
 /// Reads the keys of a tenant. None at all is a tenant that is locked out for now.
-pub(super) fn keys(at: &At<'_>, digests: &mut Digests, out: &mut Complaints) -> Result<Vec<KeyPlan>, Told> {
-    every(at.named(out)?.map(|named| key(&named, digests, out)))
+pub(super) fn keys(
+    at: &At<'_>,
+    digests: &mut Digests,
+    kept: Kept,
+    out: &mut Complaints,
+) -> Result<Vec<KeyPlan>, Told> {
+    every(at.named(out)?.map(|named| key(&named, digests, kept, out)))
 }
 
-fn key(named: &Named<'_>, digests: &mut Digests, out: &mut Complaints) -> Result<KeyPlan, Told> {
+fn key(named: &Named<'_>, digests: &mut Digests, kept: Kept, out: &mut Complaints) -> Result<KeyPlan, Told> {
     let id = identifier(named, out);
-    let fields = named.value.fields_near_secret(&["sha256", "scopes", "expires"], out)?;
+    let fields = named.value.fields_near_secret(&["sha256", "scopes", "expires", "limits"], out)?;
     let digest = fields
         .need("sha256", "`byname keygen` prints a key and its digest", out)
         .and_then(|at| digest(&at, digests, out));
     let scopes = fields.or("scopes", vec![Scope::Chat, Scope::Models], out, scopes);
     let expires = fields.get("expires").map(|at| expires(&at, out)).transpose();
-    Ok(KeyPlan { id: KeyId::new(id?), digest: digest?, scopes: scopes?, expires: expires? })
+    let limits = fields.or("limits", LimitRules::default(), out, |at, out| lasting(at, kept, out));
+    Ok(KeyPlan { id: KeyId::new(id?), digest: digest?, scopes: scopes?, expires: expires?, limits: limits? })
 }
 
 /// What stands here may be a key by mistake: it is never shown.

@@ -14,15 +14,16 @@ use std::time::Duration;
 
 use self::backends::{Shared, all_plain, backends};
 use self::dialect::Kind;
+use super::limits;
 use crate::config::at::{At, Fields, Named, every, one_of, truth};
 use crate::config::complaint::{Complaints, Told, nearest, quoted};
 use crate::config::naming::identifier;
-use crate::config::plan::{Balance, PoolPlan, TlsPlan};
+use crate::config::plan::{Balance, LimitRules, PoolPlan, TlsPlan};
 use crate::config::raw::Value;
 use crate::config::units::{HOUR, duration};
 use crate::names::PoolName;
 
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "dialect",
     "api_version",
     "balance",
@@ -36,6 +37,7 @@ const FIELDS: [&str; 13] = [
     "timeouts",
     "retry",
     "forward_fields",
+    "limits",
 ];
 const BALANCES: [(&str, Balance); 3] = [
     ("round_robin", Balance::RoundRobin),
@@ -91,6 +93,7 @@ fn pool(named: &Named<'_>, out: &mut Complaints) -> Result<PoolPlan, Told> {
     let timeouts = timeouts::timeouts(&fields.section("timeouts"), out);
     let retry = retry::retry(&fields.section("retry"), out);
     let forward_fields = fields.or("forward_fields", Vec::new(), out, forward::forward_fields);
+    let limits = fields.or("limits", LimitRules::default(), out, limits::passing);
     // They have their part in `shared`; a fault in them is a fault of the pool.
     h2?;
     tls?;
@@ -106,6 +109,7 @@ fn pool(named: &Named<'_>, out: &mut Complaints) -> Result<PoolPlan, Told> {
         timeouts: timeouts?,
         retry: retry?,
         forward_fields: forward_fields?,
+        limits: limits?,
     })
 }
 

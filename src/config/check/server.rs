@@ -5,13 +5,14 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::dns::resolvers;
+use super::path;
 use crate::config::at::{At, every, truth};
 use crate::config::complaint::{Complaints, Told};
 use crate::config::plan::{Boot, Caps, Listener};
 use crate::config::raw::Value;
-use crate::config::units::{DAY, TICK, count, duration, size};
+use crate::config::units::{DAY, TICK, count, duration, size, whole};
 
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 16] = [
     "listen",
     "admin",
     "demo_model",
@@ -25,6 +26,9 @@ const FIELDS: [&str; 13] = [
     "drain",
     "dns",
     "openai_models",
+    "rate_limit_headers",
+    "unknown_keys_per_minute",
+    "state_dir",
 ];
 
 const KIB: usize = 1 << 10;
@@ -46,12 +50,16 @@ const HELD_BOUNDS: RangeInclusive<usize> = KIB..=GIB;
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(60);
+const UNKNOWN_KEYS: u64 = 600;
+const UNKNOWN_KEYS_BOUNDS: RangeInclusive<u64> = 1..=1_000_000_000;
 
 /// What the section means.
 pub(super) struct Server {
     pub(super) boot: Boot,
     pub(super) caps: Caps,
     pub(super) openai_models: bool,
+    pub(super) rate_limit_headers: bool,
+    pub(super) unknown_keys_per_minute: u64,
 }
 
 /// Reads the section; an empty one is all defaults.
@@ -80,6 +88,11 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
         fields.or("write_timeout", WRITE_TIMEOUT, out, |at, out| duration(at, TICK..=DAY, out));
     let resolvers = fields.or("dns", Vec::new(), out, resolvers);
     let openai_models = fields.or("openai_models", false, out, truth);
+    let rate_limit_headers = fields.or("rate_limit_headers", true, out, truth);
+    let unknown_keys_per_minute = fields
+        .or("unknown_keys_per_minute", UNKNOWN_KEYS, out, |at, out| whole(at, UNKNOWN_KEYS_BOUNDS, out));
+    let state_dir =
+        fields.or("state_dir", None, out, |at, out| path::directory(at, "/var/lib/byname", out).map(Some));
     Ok(Server {
         boot: Boot {
             listen: listen?,
@@ -88,6 +101,7 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
             threads: threads?,
             drain: drain?,
             resolvers: resolvers?,
+            state_dir: state_dir?,
         },
         caps: Caps {
             max_body: max_body?,
@@ -98,6 +112,8 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
             write_timeout: write_timeout?,
         },
         openai_models: openai_models?,
+        rate_limit_headers: rate_limit_headers?,
+        unknown_keys_per_minute: unknown_keys_per_minute?,
     })
 }
 
@@ -183,6 +199,8 @@ mod tests {
         assert_eq!(server.boot.listen, [Listener { address: LISTEN, h2c: false }]);
         assert_eq!((server.boot.admin, server.boot.demo_model), (None, None));
         assert_eq!(server.caps.max_body, 8 << 20);
+        assert_eq!((server.rate_limit_headers, server.unknown_keys_per_minute), (true, 600));
+        assert_eq!(server.boot.state_dir, None);
     }
 
     #[test]

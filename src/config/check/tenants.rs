@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use super::keys::{Digests, keys};
+use super::limits::{Kept, lasting, passing};
 use super::pools;
+use super::queue::{alias_waits, queue, tenant_waits};
 use crate::config::at::{At, Named, every};
 use crate::config::complaint::{Complaints, Told, nearest, quoted};
 use crate::config::naming::{MAX_ALIAS, MAX_MODEL, alias, free_text, identifier};
-use crate::config::plan::{ModelPlan, RoutePlan, TenantPlan};
+use crate::config::plan::{LimitRules, ModelPlan, RoutePlan, TenantPlan};
 use crate::names::{Alias, ModelName, PoolName, TenantId};
 use crate::wire::completion::Expose;
 
@@ -16,18 +18,24 @@ const MAX_TENANTS: usize = 100_000;
 /// A description is a sentence or two in a list of models, in characters.
 const MAX_DESCRIPTION: usize = 4096;
 
+const MODEL_FIELDS: [&str; 6] = ["display_name", "description", "routes", "expose", "limits", "queue"];
+
 /// What the tenants of all files have in common.
 pub(super) struct Seen<'a> {
     /// `None` when the section could not be read, so that every route would be wrong.
     pools: Option<Vec<&'a str>>,
+    /// Those that limit `concurrent`; `None` when nobody can tell.
+    waiting: Option<Vec<PoolName>>,
+    kept: Kept,
     tenants: HashMap<String, String>,
     digests: Digests,
 }
 
 impl<'a> Seen<'a> {
-    /// Nothing yet but the names of the pools.
-    pub(super) fn new(pools: Option<Vec<&'a str>>) -> Self {
-        Self { pools, tenants: HashMap::new(), digests: Digests::new() }
+    /// Nothing yet but the names of the pools, those of them that limit `concurrent`, and whether what
+    /// lasts is kept.
+    pub(super) fn new(pools: Option<Vec<&'a str>>, waiting: Option<Vec<PoolName>>, kept: Kept) -> Self {
+        Self { pools, waiting, kept, tenants: HashMap::new(), digests: Digests::new() }
     }
 }
 
@@ -56,23 +64,26 @@ fn tenant(named: &Named<'_>, seen: &mut Seen<'_>, out: &mut Complaints) -> Resul
         }
         None => Ok(id),
     });
-    let fields = named.value.fields(&["keys", "models"], out)?;
+    let fields = named.value.fields(&["keys", "models", "limits"], out)?;
     let keys = fields
         .need(
             "keys",
             "a tenant without keys cannot be used; `byname keygen` prints a key and its digest",
             out,
         )
-        .and_then(|at| keys(&at, &mut seen.digests, out));
+        .and_then(|at| keys(&at, &mut seen.digests, seen.kept, out));
+    let limits = fields.or("limits", LimitRules::default(), out, |at, out| lasting(at, seen.kept, out));
+    let waits = tenant_waits(&limits, &keys);
     let models = fields.or("models", Vec::new(), out, |at, out| {
-        every(at.named(out)?.map(|named| model(&named, seen.pools.as_deref(), out)))
+        every(at.named(out)?.map(|named| model(&named, seen, waits, out)))
     });
-    Ok(TenantPlan { id: TenantId::new(id?), keys: keys?, models: models? })
+    Ok(TenantPlan { id: TenantId::new(id?), keys: keys?, models: models?, limits: limits? })
 }
 
-fn model(named: &Named<'_>, pools: Option<&[&str]>, out: &mut Complaints) -> Result<ModelPlan, Told> {
+/// `waits` is whether a request of the tenant may have to wait, whatever it asks for.
+fn model(named: &Named<'_>, seen: &Seen<'_>, waits: bool, out: &mut Complaints) -> Result<ModelPlan, Told> {
     let alias = alias(named, out);
-    let fields = named.value.fields(&["display_name", "description", "routes", "expose"], out)?;
+    let fields = named.value.fields(&MODEL_FIELDS, out)?;
     let display_name = match fields.get("display_name") {
         Some(at) => free_text(&at, MAX_ALIAS, out),
         None => alias,
@@ -80,14 +91,19 @@ fn model(named: &Named<'_>, pools: Option<&[&str]>, out: &mut Complaints) -> Res
     let description = fields.or("description", String::new(), out, description);
     let routes = fields
         .need("routes", "write at least one, such as [ { pool: demo, model: some-model } ]", out)
-        .and_then(|at| routes(&at, pools, out));
+        .and_then(|at| routes(&at, seen.pools.as_deref(), out));
     let expose = fields.or("expose", Expose::default(), out, expose);
+    let limits = fields.or("limits", LimitRules::default(), out, passing);
+    let waits = waits || alias_waits(&limits, &routes, seen.waiting.as_deref());
+    let queue = fields.or("queue", None, out, |at, out| queue(at, waits, out).map(Some));
     Ok(ModelPlan {
         alias: Alias::new(alias?),
         display_name: display_name?.to_owned(),
         description: description?,
         routes: routes?,
         expose: expose?,
+        limits: limits?,
+        queue: queue?,
     })
 }
 
@@ -165,7 +181,7 @@ mod tests {
     use crate::config::at::tests::{complaint, reading};
 
     fn seen() -> Seen<'static> {
-        Seen::new(Some(vec!["demo"]))
+        Seen::new(Some(vec!["demo", "small"]), Some(vec![PoolName::new("small")]), Kept::No)
     }
 
     #[test]
@@ -175,6 +191,36 @@ mod tests {
         let model = read.first().and_then(|tenant| tenant.models.first()).unwrap();
         assert_eq!((model.display_name.as_str(), model.description.as_str()), ("a/b", ""));
         assert_eq!(model.expose, Expose::default());
+    }
+
+    #[test]
+    fn a_queue_needs_something_to_wait_for() {
+        let text = |of_tenant: &str, of_key: &str, of_alias: &str, pool: &str| {
+            let key = format!("web: {{ sha256: {}, limits: {of_key} }}", "a".repeat(64));
+            let routes = format!("[ {{ pool: demo, model: m }}, {{ pool: {pool}, model: n }} ]");
+            format!(
+                "{{ acme: {{ limits: {of_tenant}, keys: {{ {key} }}, \
+                 models: {{ general: {{ limits: {of_alias}, queue: {{}}, routes: {routes} }} }} }} }}"
+            )
+        };
+        const ONE: &str = "{ concurrent: 1 }";
+        for good in [
+            text(ONE, "{}", "{}", "demo"),
+            text("{}", ONE, "{}", "demo"),
+            text("{}", "{}", ONE, "demo"),
+            text("{}", "{}", "{}", "small"),
+        ] {
+            let read = reading(&good, |at, out| tenants(at, &mut seen(), out)).unwrap();
+            assert!(read.iter().flat_map(|tenant| &tenant.models).all(|model| model.queue.is_some()));
+        }
+        let bad = text("{ requests_per_minute: 1 }", "{}", "{}", "demo");
+        let told = complaint(&bad, |at, out| tenants(at, &mut seen(), out));
+        assert!(told.contains("acme.models.general.queue: would never be used"), "{told}");
+        // Where nobody can tell, nothing is said of the queue.
+        for other in ["{ concurrent: 0 }", "{ concurent: 1 }"] {
+            let told = complaint(&text(other, "{}", "{}", "demo"), |at, out| tenants(at, &mut seen(), out));
+            assert!(!told.contains("queue"), "{told}");
+        }
     }
 
     #[test]

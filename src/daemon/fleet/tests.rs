@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::snapshot::Snapshot;
 use crate::config::{self, Source, plan::Plan};
-use crate::daemon::assemble::assemble;
+use crate::daemon::assemble::{Lasting, assemble};
 use crate::daemon::resolver::tests::{Say, Server};
 use crate::metrics::Metrics;
 use crate::rules::credential::Sure;
@@ -19,26 +19,32 @@ fn plan(pool: &str) -> Plan {
 }
 
 struct Generations {
-    fleet: Arc<Fleet>,
+    lasting: Lasting,
     metrics: Metrics,
 }
 
 impl Generations {
     fn new() -> Self {
-        Self { fleet: Arc::new(Fleet::new(&[]).unwrap()), metrics: Metrics::new().unwrap() }
+        Self::with(&[])
+    }
+
+    fn with(servers: &[SocketAddr]) -> Self {
+        let fleet = Arc::new(Fleet::new(servers).unwrap());
+        let lasting = Lasting { fleet, ledger: Arc::default(), store: None };
+        Self { lasting, metrics: Metrics::new().unwrap() }
     }
 
     /// With this name server, on its own runtime.
     fn asking(server: &Server) -> Self {
-        Self { fleet: Arc::new(Fleet::new(&[server.address]).unwrap()), metrics: Metrics::new().unwrap() }
+        Self::with(&[server.address])
     }
 
     fn refuse(&self, pool: &str) {
-        assert!(assemble(&plan(pool), &self.metrics, &self.fleet).is_err());
+        assert!(assemble(&plan(pool), &self.metrics, &self.lasting).is_err());
     }
 
     fn take(&self, pool: &str) -> Snapshot {
-        assemble(&plan(pool), &self.metrics, &self.fleet).unwrap_or_else(|bad| panic!("{bad}"))
+        assemble(&plan(pool), &self.metrics, &self.lasting).unwrap_or_else(|bad| panic!("{bad}"))
     }
 }
 
@@ -126,8 +132,8 @@ fn a_configuration_that_cannot_be_taken_leaves_the_old_one_looked_after() {
     let generations = Generations::new();
     let first = generations.take(ONE);
     let bad = plan("backends: [ { url: 'http://127.0.0.1:1/v1', key: { file: /nowhere/at/all } } ]");
-    assert!(assemble(&bad, &generations.metrics, &generations.fleet).is_err());
-    let kept = generations.fleet.kept(&PoolName::new("p"));
+    assert!(assemble(&bad, &generations.metrics, &generations.lasting).is_err());
+    let kept = generations.lasting.fleet.kept(&PoolName::new("p"));
     assert!(kept.is_current(1));
     assert_eq!(members(&first).len(), 1);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::names::BackendName;
-use crate::rules::attempt::{Attempt, Nobody, Tried, Turned, choose};
+use crate::rules::attempt::{Attempt, Choice, Nobody, Tried, Turned, choose};
 use crate::rules::balance::Turns;
 use crate::rules::catalog::Route;
 use crate::rules::credential::Sure;
@@ -42,6 +42,7 @@ fn pool(name: &str, balance: Balance, weights: &[u16]) -> Arc<Pool> {
         timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
         retry: RetryRules { attempts: 3, resend: 1, budget: 20, on_timeout: true },
         forward: Forward::default(),
+        gate: None,
     }));
     let places: Vec<_> = (0..weights.len()).map(|backend| place(backend, backend)).collect();
     pool.settle(&places);
@@ -237,9 +238,29 @@ fn route(pool: Arc<Pool>) -> Route {
     Route::new(pool, JsonText::new("m"), Arc::default())
 }
 
+fn choose_open(routes: &[Route], tried: &[Tried], from: usize, now: Tick) -> Result<Choice, Nobody> {
+    choose(routes, tried, from, Kind::Stream, now, |_| Ok(()))
+}
+
+#[test]
+fn a_pool_that_may_not_be_entered_is_left_for_the_next_route() {
+    let routes = [route(pool("a", Balance::RoundRobin, &[1])), route(pool("b", Balance::RoundRobin, &[1]))];
+    let shut = |pool: &Arc<Pool>| match pool.name.as_str() {
+        "a" => Err(Duration::from_secs(4)),
+        _ => Ok(()),
+    };
+    assert_eq!(choose(&routes, &[], 0, Kind::Stream, at(0), shut).ok().map(|choice| choice.route), Some(1));
+    let shut = |_: &Arc<Pool>| Err(Duration::from_secs(4));
+    assert_eq!(
+        choose(&routes, &[], 0, Kind::Stream, at(0), shut).err(),
+        Some(Nobody::Cooling(Duration::from_secs(4)))
+    );
+    assert_eq!(routes[0].pool.members()[0].vitals.in_flight(), 0);
+}
+
 fn order(routes: &[Route]) -> Vec<String> {
     let mut tried = Vec::new();
-    while let Ok(choice) = choose(routes, &tried, 0, Kind::Stream, at(0)) {
+    while let Ok(choice) = choose_open(routes, &tried, 0, at(0)) {
         tried.push(Tried { route: choice.route, member: choice.attempt.member().clone() });
     }
     let name = |t: &Tried| routes[t.route].pool.backends[t.member.backend].name.to_string();
@@ -265,7 +286,7 @@ fn why_nobody_can_be_asked_is_told() {
         .iter()
         .zip([7000, 3000])
         .for_each(|(backend, until)| backend.credential.cool_down(at(until)));
-    let nobody = |tried: &[Tried]| choose(&routes, tried, 0, Kind::Stream, at(0)).err();
+    let nobody = |tried: &[Tried]| choose_open(&routes, tried, 0, at(0)).err();
     assert_eq!(nobody(&[]), Some(Nobody::Cooling(Duration::from_secs(3))));
     let tried = [Tried { route: 0, member: members[1].clone() }];
     assert_eq!(nobody(&tried), Some(Nobody::Cooling(Duration::from_secs(7))));
@@ -275,10 +296,10 @@ fn why_nobody_can_be_asked_is_told() {
         Some(Nobody::Cooling(Duration::from_secs(7))),
         "that it is down is not the news"
     );
-    assert_eq!(choose(&routes, &tried, 1, Kind::Stream, at(0)).err(), Some(Nobody::Exhausted));
-    assert_eq!(choose(&routes, &[], 1, Kind::Stream, at(0)).err(), Some(Nobody::Down));
+    assert_eq!(choose_open(&routes, &tried, 1, at(0)).err(), Some(Nobody::Exhausted));
+    assert_eq!(choose_open(&routes, &[], 1, at(0)).err(), Some(Nobody::Down));
     one.backends[0].credential.refused(Sure::Yes, at(7000));
-    assert_eq!(choose(&routes, &tried, 0, Kind::Stream, at(7000)).err(), Some(Nobody::Down));
+    assert_eq!(choose_open(&routes, &tried, 0, at(7000)).err(), Some(Nobody::Down));
 }
 
 #[test]
@@ -328,12 +349,12 @@ fn who_helps_out_keeps_its_turn_so_that_the_failing_one_does_not_always_come_fir
         let routes = [route(pool("a", balance, &[1, 1]))];
         let mut firsts = [0; 2];
         for _ in 0..100 {
-            let first = choose(&routes, &[], 0, Kind::Stream, at(0)).expect("one");
+            let first = choose_open(&routes, &[], 0, at(0)).expect("one");
             firsts[first.attempt.member().backend] += 1;
             if first.attempt.member().backend == 0 {
                 let tried = [Tried { route: 0, member: first.attempt.member().clone() }];
                 drop(first);
-                drop(choose(&routes, &tried, 0, Kind::Stream, at(0)).expect("the other"));
+                drop(choose_open(&routes, &tried, 0, at(0)).expect("the other"));
             }
         }
         assert_eq!(firsts, [50, 50], "{balance:?}");
@@ -347,7 +368,7 @@ fn a_backend_without_the_model_of_a_route_is_asked_for_others_only() {
     assert!(routes[0].is_absent(0, at(0)));
     assert!(!routes[0].is_absent(0, at(1)), "no news");
     let of = |routes: &[Route], now| {
-        let choice = choose(routes, &[], 0, Kind::Stream, now).expect("one");
+        let choice = choose_open(routes, &[], 0, now).expect("one");
         choice.attempt.member().backend
     };
     assert!((0..10).all(|_| of(&routes[..1], at(100)) == 1));
@@ -360,10 +381,10 @@ fn when_checks_say_that_everyone_is_down_they_are_not_believed() {
     let pool = pool("a", Balance::RoundRobin, &[1, 1]);
     let routes = [route(pool.clone())];
     pool.members().iter().for_each(|member| member.vitals.set_up(false));
-    assert!(choose(&routes, &[], 0, Kind::Stream, at(0)).is_ok());
+    assert!(choose_open(&routes, &[], 0, at(0)).is_ok());
     pool.members()[1].vitals.set_up(true);
     for _ in 0..10 {
-        let choice = choose(&routes, &[], 0, Kind::Stream, at(0)).expect("one");
+        let choice = choose_open(&routes, &[], 0, at(0)).expect("one");
         assert_eq!(choice.attempt.member().backend, 1);
     }
 }

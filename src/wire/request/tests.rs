@@ -60,10 +60,11 @@ fn what_a_request_asks_for_is_remembered() {
     assert_eq!(request.delivery(), Delivery::Stream);
     assert!(request.usage_asked());
     assert_eq!(request.choices(), 2);
-    assert_eq!(request.answer_cap(), Some(100));
+    assert_eq!(request.answer_cap(), Some(200));
     assert_eq!(request.messages(), 2);
     assert_eq!(accepted(&with(r#""max_tokens":5"#)).answer_cap(), Some(5));
     assert_eq!(accepted(&with(r#""max_tokens":5,"max_completion_tokens":null"#)).answer_cap(), Some(5));
+    assert_eq!(accepted(&with(r#""n":128,"max_tokens":2147483647"#)).answer_cap(), Some(128 * 2_147_483_647));
 }
 
 #[test]

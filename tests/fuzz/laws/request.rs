@@ -22,7 +22,8 @@ pub(crate) fn holds(body: &[u8]) {
             assert_eq!(at("/n").and_then(Value::as_f64).unwrap_or(1.0), f64::from(request.choices()));
             let cap =
                 ["/max_completion_tokens", "/max_tokens"].into_iter().find_map(|path| at(path)?.as_f64());
-            assert_eq!(cap, request.answer_cap().map(f64::from));
+            let choices = f64::from(request.choices());
+            assert_eq!(cap.map(|cap| cap * choices), request.answer_cap().map(|cap| cap as f64));
             // What is whole is not so any more when it is cut: at its end, and in its middle.
             let used = body.trim_ascii_end().len();
             for end in [used.saturating_sub(1), used / 2] {

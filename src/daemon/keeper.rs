@@ -1,0 +1,66 @@
+//! Keeps what was used of days and months on disk, so that a restart does not give it away again.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::budgets::{Budgets, Kept};
+use super::ledger::{Ledger, Used};
+use crate::rules::limits::period::Spent;
+
+/// How often counts are written: what a crash loses at most, with the time that writing takes.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Writes a ledger down.
+pub struct Keeper {
+    budgets: Budgets,
+    ledger: Arc<Ledger>,
+    /// What is on disk.
+    written: Mutex<Vec<Used>>,
+}
+
+impl Keeper {
+    /// Opens the database in a directory and takes over what is in it.
+    ///
+    /// # Errors
+    /// The database cannot be used; the text says what to do.
+    pub fn open(directory: &Path, ledger: Arc<Ledger>) -> Result<Arc<Self>, String> {
+        let budgets = Budgets::open(directory)?;
+        let spent = |(number, used)| Spent { number, used };
+        let kept = budgets.load(SystemTime::now())?;
+        ledger.restore(
+            kept.into_iter().map(|(name, kept)| (name, spent(kept.day), spent(kept.month))).collect(),
+        );
+        let keeper = Arc::new(Self { budgets, written: Mutex::new(ledger.used()), ledger });
+        let writing = keeper.clone();
+        std::thread::Builder::new()
+            .name("budgets".into())
+            .spawn(move || {
+                loop {
+                    std::thread::sleep(EVERY);
+                    writing.flush();
+                }
+            })
+            .map_err(|why| format!("no thread can be started to keep budgets: {why}"))?;
+        Ok(keeper)
+    }
+
+    /// Writes what has changed.
+    pub fn flush(&self) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = self.ledger.used();
+        used.sort_by(|one, other| one.0.cmp(&other.0));
+        if *written == used {
+            return;
+        }
+        let pair = |spent: Spent| (spent.number, spent.used);
+        let all: Vec<_> = used
+            .iter()
+            .map(|(name, day, month)| (name.clone(), Kept { day: pair(*day), month: pair(*month) }))
+            .collect();
+        match self.budgets.save(&all) {
+            Ok(()) => *written = used,
+            Err(why) => log::error!("budgets cannot be kept: {why}"),
+        }
+    }
+}
