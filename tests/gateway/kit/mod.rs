@@ -17,6 +17,7 @@ pub mod h2;
 pub mod h2_upstream;
 pub mod http;
 pub mod ports;
+pub mod redis;
 pub mod script;
 pub mod sse;
 pub mod tls;

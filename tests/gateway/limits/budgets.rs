@@ -1,0 +1,130 @@
+//! Tokens of a day and a month: used up, they stay used up, whatever becomes of the process.
+
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::setup::{Folder, KEY_APP, Setup};
+use super::{ask_with_cap, assert_limited, left, settled, using};
+use crate::kit::KEY;
+use crate::kit::daemon::Daemon;
+use crate::kit::upstream::Upstream;
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// Begins no test so late that it would end on another day.
+pub fn well_before_midnight() -> u64 {
+    loop {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        let left = DAY - now % DAY;
+        if left > 60 {
+            return left;
+        }
+        thread::sleep(Duration::from_secs(left));
+    }
+}
+
+/// The key `web` has 1,000 tokens a day, its tenant 5,000 a month; they are kept in this folder.
+fn setup(upstream: &Upstream, folder: &Folder) -> Setup {
+    Setup::new()
+        .pool("main", &[upstream], "")
+        .alias("general", &["main"], "")
+        .tenant("tokens_per_month: 5000")
+        .web("tokens_per_day: 1000")
+        .server(&format!("state_dir: \"{}\"", folder.path().display()))
+}
+
+fn spend(daemon: &Daemon, key: &str, times: usize) {
+    for _ in 0..times {
+        assert_eq!(daemon.client().chat_as(key, &ask_with_cap("general", 10)).status, 200);
+    }
+    settled(daemon);
+}
+
+fn of_day(daemon: &Daemon) -> u64 {
+    left(daemon, "acme", "", "web/tokens_per_day")
+}
+
+fn of_month(daemon: &Daemon) -> u64 {
+    left(daemon, "acme", "", "tokens_per_month")
+}
+
+#[test]
+fn a_day_that_is_used_up_says_so_until_midnight() {
+    let left = well_before_midnight();
+    let (upstream, folder) = (Upstream::always(using(200, 300)), Folder::new());
+    let daemon = setup(&upstream, &folder).start();
+    spend(&daemon, KEY, 2);
+    assert_eq!((of_day(&daemon), of_month(&daemon)), (0, 4000));
+    let refused = daemon.client().chat(&ask_with_cap("general", 10));
+    let wait = assert_limited(&refused, "general");
+    assert!((left.saturating_sub(60)..=left).contains(&wait), "{wait}, {left} s before midnight");
+    // The other key has no such limit, and its tenant has something left.
+    spend(&daemon, KEY_APP, 8);
+    let wait = assert_limited(&daemon.client().chat_as(KEY_APP, &ask_with_cap("general", 10)), "general");
+    assert!(wait + 60 > left, "{wait}, {left} s before midnight");
+    assert_eq!(of_month(&daemon), 0);
+}
+
+#[test]
+fn what_was_used_survives_a_restart() {
+    well_before_midnight();
+    let (upstream, folder) = (Upstream::always(using(100, 300)), Folder::new());
+    let setup = setup(&upstream, &folder);
+    for round in 1..=2 {
+        let mut daemon = setup.start();
+        spend(&daemon, KEY, 1);
+        assert_eq!((of_day(&daemon), of_month(&daemon)), (1000 - 400 * round, 5000 - 400 * round));
+        daemon.terminate();
+        assert!(daemon.wait().success());
+    }
+    let daemon = setup.start();
+    assert_eq!((of_day(&daemon), of_month(&daemon)), (200, 4200));
+    // More than is left.
+    assert_limited(&daemon.client().chat(&ask_with_cap("general", 300)), "general");
+    spend(&daemon, KEY, 1);
+    assert_limited(&daemon.client().chat(&ask_with_cap("general", 10)), "general");
+}
+
+#[test]
+fn a_crash_forgets_a_second_at_most() {
+    well_before_midnight();
+    let (upstream, folder) = (Upstream::always(using(10, 90)), Folder::new());
+    let setup = setup(&upstream, &folder);
+    let mut daemon = setup.start();
+    spend(&daemon, KEY, 3);
+    thread::sleep(Duration::from_secs(1));
+    spend(&daemon, KEY, 2);
+    daemon.signal("KILL");
+    daemon.wait();
+    let mut daemon = setup.start();
+    let left = of_day(&daemon);
+    assert!((500..=700).contains(&left), "{left}");
+    // What a crash left is a good beginning for what comes after it.
+    spend(&daemon, KEY, 1);
+    thread::sleep(Duration::from_secs(1));
+    daemon.signal("KILL");
+    daemon.wait();
+    assert_eq!(of_day(&setup.start()), left - 100);
+}
+
+#[test]
+fn a_request_that_runs_during_the_stop_is_kept_as_what_it_used() {
+    well_before_midnight();
+    let folder = Folder::new();
+    let upstream = Upstream::start(|_| {
+        let mut steps = vec![crate::kit::script::Step::Wait("go")];
+        steps.extend(using(100, 300));
+        steps
+    });
+    let setup = setup(&upstream, &folder);
+    let mut daemon = setup.start();
+    let mut client = daemon.client();
+    client.send(&crate::kit::client::chat_request(KEY, &ask_with_cap("general", 10)));
+    upstream.wait_requests(1);
+    daemon.terminate();
+    daemon.wait_unready();
+    upstream.open("go");
+    assert_eq!(client.read().status, 200);
+    assert!(daemon.wait().success());
+    assert_eq!(of_day(&setup.start()), 600);
+}
