@@ -1,10 +1,6 @@
 //! The official OpenAI clients for Python and Node, unchanged, against the real binary.
 //!
 //! The scripts in `tests/clients` choose the backing model's behaviour by the alias they ask for.
-//! What they need is installed by `tests/setup.sh`.
-
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::kit::answers::{
     error_answer, json_answer, sse_answer, sse_events, sse_head, sse_tool_answer, tool_answer,
@@ -12,40 +8,32 @@ use crate::kit::answers::{
 use crate::kit::config::Gateway;
 use crate::kit::daemon::Daemon;
 use crate::kit::script::{Step, chunk};
+use crate::kit::scripts::{self, Language};
 use crate::kit::upstream::{Seen, Upstream};
 use crate::kit::{KEY, KEY_CHAT_ONLY, KEY_EXPIRED, KEY_MODELS_ONLY, MODEL};
 
 #[test]
 fn the_official_python_client_is_served() {
-    run(&folder().join(".venv/bin/python"), "python.py");
+    run(Language::Python, "python");
 }
 
 #[test]
 fn the_official_node_client_is_served() {
-    assert!(folder().join("node_modules/openai").is_dir(), "the Node client is missing; run tests/setup.sh");
-    run(Path::new("node"), "node.mjs");
+    run(Language::Node, "node");
 }
 
-/// Runs a script against a gateway of its own, and fails with all that it said when it fails.
-fn run(program: &Path, script: &str) {
+/// Runs a script against a gateway of its own.
+fn run(language: Language, script: &str) {
     let (good, failing, cutting) =
         (Upstream::start(answer), Upstream::start(|_| error_answer(500)), cutting());
     let daemon = start(&good, &failing, &cutting);
-    let output = Command::new(program)
-        .arg(script)
-        .current_dir(folder())
-        .env_remove("OPENAI_API_KEY")
-        .env("BYNAME_URL", daemon.base_url())
-        .env("BYNAME_KEY", KEY)
-        .env("BYNAME_KEY_CHAT_ONLY", KEY_CHAT_ONLY)
-        .env("BYNAME_KEY_MODELS_ONLY", KEY_MODELS_ONLY)
-        .env("BYNAME_KEY_EXPIRED", KEY_EXPIRED)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("NO_PROXY", "127.0.0.1")
-        .output()
-        .unwrap_or_else(|e| panic!("cannot run {}: {e}; run tests/setup.sh", program.display()));
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{script} failed:\n{}", String::from_utf8_lossy(&said));
+    let keys = [
+        ("BYNAME_KEY", KEY),
+        ("BYNAME_KEY_CHAT_ONLY", KEY_CHAT_ONLY),
+        ("BYNAME_KEY_MODELS_ONLY", KEY_MODELS_ONLY),
+        ("BYNAME_KEY_EXPIRED", KEY_EXPIRED),
+    ];
+    scripts::run(language, script, &daemon, &keys);
     // Once with retries switched off, and three times when the client may try twice more.
     assert_eq!(failing.requests().len(), 4, "a 502 is retried by the client, and only when it may");
     assert!(
@@ -84,8 +72,4 @@ fn cutting() -> Upstream {
     steps.extend(sse_events(&["要点は"]).iter().take(2).map(chunk));
     steps.push(Step::Close);
     Upstream::always(steps)
-}
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }

@@ -19,6 +19,7 @@ pub mod http;
 pub mod ports;
 pub mod redis;
 pub mod script;
+pub mod scripts;
 pub mod sse;
 pub mod tls;
 pub mod upstream;

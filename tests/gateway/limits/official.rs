@@ -5,8 +5,6 @@
 //! that it has room again after two seconds and a half.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +15,7 @@ use crate::kit::KEY;
 use crate::kit::answers::json_answer;
 use crate::kit::redis::{self, Redis};
 use crate::kit::script::Step;
+use crate::kit::scripts::{self, Language};
 use crate::kit::upstream::Upstream;
 
 /// Of the alias `window`.
@@ -24,16 +23,15 @@ const A_MINUTE: u64 = 1000;
 
 #[test]
 fn the_official_python_client_waits_and_succeeds() {
-    run(&folder().join(".venv/bin/python"), "limits.py");
+    run(Language::Python);
 }
 
 #[test]
 fn the_official_node_client_waits_and_succeeds() {
-    assert!(folder().join("node_modules/openai").is_dir(), "the Node client is missing; run tests/setup.sh");
-    run(Path::new("node"), "limits.mjs");
+    run(Language::Node);
 }
 
-fn run(program: &Path, script: &str) {
+fn run(language: Language) {
     well_before_midnight();
     let (redis, good) = (Redis::start(), quick());
     let store = redis.addr();
@@ -58,19 +56,7 @@ fn run(program: &Path, script: &str) {
         .store(&format!("redis: \"{}\", timeout: 1s", redis.url()))
         .start();
     daemon.wait_metric("byname_limits_store_up", 1.0);
-    let output = Command::new(program)
-        .arg(script)
-        .current_dir(folder())
-        .env_remove("OPENAI_API_KEY")
-        .env("BYNAME_URL", daemon.base_url())
-        .env("BYNAME_KEY", KEY)
-        .env("BYNAME_KEY_APP", KEY_APP)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("NO_PROXY", "127.0.0.1")
-        .output()
-        .unwrap_or_else(|e| panic!("cannot run {}: {e}; run tests/setup.sh", program.display()));
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{script} failed:\n{}", String::from_utf8_lossy(&said));
+    scripts::run(language, "limits", &daemon, &[("BYNAME_KEY", KEY), ("BYNAME_KEY_APP", KEY_APP)]);
     let log = daemon.log_lines(12);
     let of = |alias: &str| -> Vec<u64> {
         let lines = log.iter().filter(|line| line["alias"] == *alias);
@@ -105,8 +91,4 @@ fn fill(store: SocketAddr, time: Duration) {
         redis::ask(store, &["SET", &name(minute), "0", "PX", "130000"]);
         return;
     }
-}
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }

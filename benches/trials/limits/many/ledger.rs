@@ -134,7 +134,13 @@ impl Left {
         }
         if in_time {
             let found = format!("{} and {} used, {} and {} charged", pools.0, pools.1, whole.0, whole.1);
-            goals.enter("many: both pools together are exact", found, pools == whole);
+            // A pool counts every attempt that is sent to it, and of tokens what its answers used.
+            let exact = pools.1 == whole.1 && pools.0 >= whole.0;
+            goals.enter(
+                "many: both pools together have the tokens, and a request for each attempt",
+                found,
+                exact,
+            );
         }
         let found = format!("{} settled, {} charged", self.settled, charged.tokens);
         goals.enter("many: the metric of settled tokens agrees", found, self.settled == charged.tokens);
