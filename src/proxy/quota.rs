@@ -14,10 +14,10 @@ use crate::config::snapshot::Snapshot;
 use crate::error::GatewayError;
 use crate::rules::auth::Principal;
 use crate::rules::catalog::AliasEntry;
-use crate::rules::limits::LimitKind;
 use crate::rules::limits::book::{Charge, Limit, Reservation, When, Windows};
 use crate::rules::limits::period::Today;
 use crate::rules::limits::standing::Standing;
+use crate::rules::limits::{LimitKind, SLOT_WAIT};
 use crate::rules::pools::Pool;
 use crate::rules::store::{Change, Store};
 use crate::rules::tokens;
@@ -85,7 +85,7 @@ pub async fn take(
     let snapshot = exchange.snapshot.clone();
     let caller = exchange.caller.clone().ok_or(GatewayError::Internal("no_caller"))?;
     let tenant = snapshot.tenant(&caller).ok_or(GatewayError::Internal("tenant_without_catalog"))?;
-    let limits = limits(tenant.limit.as_ref(), &caller, entry);
+    let limits = limits(tenant.limit.as_ref(), &caller, Some(entry));
     if limits.is_empty() && entry.routes.iter().all(|route| route.pool.gate.is_none()) {
         return Ok(Quota::default());
     }
@@ -124,19 +124,17 @@ pub fn standing(snapshot: &Snapshot, caller: &Principal, entry: Option<&AliasEnt
     let Some(tenant) = snapshot.tenant(caller).filter(|_| snapshot.limiting.headers) else {
         return Standing::default();
     };
-    let own = [tenant.limit.as_ref(), caller.limit.as_ref(), entry.and_then(|entry| entry.limit.as_ref())];
-    let limits: Vec<_> = own.into_iter().flatten().cloned().collect();
+    let limits = limits(tenant.limit.as_ref(), caller, entry);
     if limits.is_empty() {
         return Standing::default();
     }
     tenant.book.standing(&limits, Moment::now(snapshot).when)
 }
 
-/// What clients are told to wait for a slot.
-const SLOT_WAIT: Duration = Duration::from_secs(1);
-
-fn limits(tenant: Option<&Limit>, caller: &Principal, entry: &AliasEntry) -> Vec<Limit> {
-    [tenant, caller.limit.as_ref(), entry.limit.as_ref()].into_iter().flatten().cloned().collect()
+/// Those of a caller's tenant, its key and, where one is known, its alias.
+fn limits(tenant: Option<&Limit>, caller: &Principal, entry: Option<&AliasEntry>) -> Vec<Limit> {
+    let alias = entry.and_then(|entry| entry.limit.as_ref());
+    [tenant, caller.limit.as_ref(), alias].into_iter().flatten().cloned().collect()
 }
 
 impl Quota {

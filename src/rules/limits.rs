@@ -13,6 +13,9 @@ mod tests;
 
 use std::time::Duration;
 
+/// How long a client is told to wait for a slot. Nobody knows how long requests take.
+pub const SLOT_WAIT: Duration = Duration::from_secs(1);
+
 /// The locks of counters. `tests/permit` compiles the book with others, and tries orders of threads with them.
 mod sync {
     pub(super) use std::sync::{Mutex, MutexGuard};

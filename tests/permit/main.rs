@@ -30,7 +30,7 @@ mod rules {
         pub mod meter;
         pub mod ticket;
 
-        pub use byname::rules::limits::{LimitKind, LimitRules, period, standing};
+        pub use byname::rules::limits::{LimitKind, LimitRules, SLOT_WAIT, period, standing};
 
         mod sync {
             pub(super) use shuttle::sync::{Mutex, MutexGuard};

@@ -7,10 +7,7 @@ use pingora_limits::estimator::Estimator;
 use super::book::{Ask, Charge, When, Windows};
 use super::meter::{Meter, change, count, exact};
 use super::period::{Spent, Today};
-use super::{LimitKind, LimitRules};
-
-/// How long a client is told to wait for a slot. Nobody knows how long requests take.
-const SLOT_WAIT: Duration = Duration::from_secs(1);
+use super::{LimitKind, LimitRules, SLOT_WAIT};
 
 /// What one entity has used.
 pub(super) struct Cell {
