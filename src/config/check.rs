@@ -68,6 +68,7 @@ pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Tol
     Ok(Plan {
         boot: server.boot,
         caps: server.caps,
+        drain: server.drain,
         openai_models: server.openai_models,
         rate_limit_headers: server.rate_limit_headers,
         unknown_keys_per_minute: server.unknown_keys_per_minute,
@@ -84,6 +85,14 @@ pub(super) fn includes(file: File<'_>, root: &Node) -> Vec<String> {
     top.fields(&TOP, &mut unsaid)
         .and_then(|fields| fields.or("include", Vec::new(), &mut unsaid, patterns))
         .unwrap_or_default()
+}
+
+/// The directory under `server.run_dir`, when it can be read.
+pub(super) fn run_dir(file: File<'_>, root: &Node) -> Option<std::path::PathBuf> {
+    let mut unsaid = Complaints::default();
+    let top = At::top(file, root);
+    let server = top.fields(&TOP, &mut unsaid).ok()?.get("server")?;
+    server::run_dir(&server, &mut unsaid)
 }
 
 /// Patterns stay below the directory of the main file, so that a stray one cannot read the rest of the disk.

@@ -22,6 +22,8 @@ pub struct Plan {
     pub boot: Boot,
     /// How much a request may cost.
     pub caps: Caps,
+    /// How long running streams may go on when the daemon stops.
+    pub drain: Duration,
     /// Whether `/v1/models` also carries `created` and `owned_by`.
     pub openai_models: bool,
     /// Whether answers tell clients what is left of their limits.
@@ -47,12 +49,12 @@ pub struct Boot {
     pub demo_model: Option<SocketAddr>,
     /// Threads that serve clients; at least 1.
     pub threads: usize,
-    /// How long running streams may go on after SIGTERM.
-    pub drain: Duration,
     /// Who is asked for the addresses of names, in this order; none is whoever the system asks.
     pub resolvers: Vec<SocketAddr>,
     /// The directory of what must outlive the process.
     pub state_dir: Option<PathBuf>,
+    /// The directory of the control socket and the process id; `None` is one that fits the system.
+    pub run_dir: Option<PathBuf>,
 }
 
 /// One address that clients come to.

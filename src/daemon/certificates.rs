@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
+use crate::config::place::{Fault, Way};
 use crate::config::plan::{Identity, TlsPlan};
 use crate::proxy::peer;
 
@@ -35,6 +36,13 @@ pub fn material(plan: &TlsPlan) -> Result<Material, String> {
     let needed = authorities.is_some() || identity.is_some();
     let prepared = needed.then(|| peer::material(authorities, identity));
     Ok(Material { prepared, fingerprint: hasher.finish() })
+}
+
+/// A complaint of this file as a fault of a field below `tls`: it begins with the field's name.
+pub fn fault(tls: Way, complaint: &str) -> Fault {
+    let (field, wrong) = complaint.split_once(": ").unwrap_or(("", complaint));
+    let way = field.split('.').filter(|name| !name.is_empty()).fold(tls, |way, name| way.field(name));
+    Fault::obstacle(way, wrong, "see to the file, its name and who may read it")
 }
 
 fn authorities(path: &Path) -> Result<Vec<Vec<u8>>, String> {

@@ -11,6 +11,7 @@ use pingora_core::protocols::http::ServerSession as HttpSession;
 use super::exchange::{Exchange, Incoming, Relay};
 use super::held::Control;
 use super::intake::{self, NoBody};
+use super::life::Life;
 use super::quota;
 use super::shield::Shield;
 use crate::config::plan::Caps;
@@ -38,6 +39,7 @@ pub async fn admit(
     session: &mut HttpSession,
     exchange: &mut Exchange,
     shield: &Shield,
+    life: &Arc<Life>,
     metrics: &Metrics,
 ) -> Result<Admitted, NoBody> {
     let snapshot = exchange.snapshot.clone();
@@ -74,19 +76,25 @@ pub async fn admit(
             let quota = quota::take(session, exchange, &entry, &asked, &body).await?;
             let version = session.req_header().version;
             let incoming = Incoming { request: asked, quota, body, version };
-            Ok(Admitted::Relay(relay(exchange, incoming, &entry, metrics)))
+            Ok(Admitted::Relay(relay(exchange, incoming, &entry, life, metrics)))
         }
     }
 }
 
-fn relay(exchange: &Exchange, incoming: Incoming, entry: &AliasEntry, metrics: &Metrics) -> Box<Relay> {
+fn relay(
+    exchange: &Exchange,
+    incoming: Incoming,
+    entry: &AliasEntry,
+    life: &Arc<Life>,
+    metrics: &Metrics,
+) -> Box<Relay> {
     let now = exchange.arrived;
     // Until a route is chosen.
     let total = entry.routes.first().map(|route| route.pool.timeouts.total).unwrap_or_default();
     let end = now + total;
     let created = exchange.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let voice = Voice::new(exchange.id.as_str(), created, incoming.request.alias());
-    let control = Arc::new(Control::new(now, end));
+    let control = Arc::new(Control::new(now, end, life.clone()));
     Box::new(Relay::new(incoming, voice, control, now, entry, metrics))
 }
 

@@ -12,6 +12,7 @@ mod exchange;
 mod gathered;
 mod held;
 mod intake;
+pub mod life;
 mod next;
 pub mod peer;
 mod quota;
@@ -34,6 +35,7 @@ use self::access_log::AccessLog;
 use self::admit::Admitted;
 use self::exchange::{Client, Exchange, Stage};
 use self::intake::NoBody;
+use self::life::Life;
 use self::shield::Shield;
 use crate::config::live::Live;
 use crate::config::snapshot::Snapshot;
@@ -53,6 +55,7 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     pub log: AccessLog,
     pub shield: Arc<Shield>,
+    pub life: Arc<Life>,
 }
 
 #[async_trait]
@@ -71,7 +74,7 @@ impl ProxyHttp for Gateway {
         let real = &mut session.downstream_session;
         exchange.way_back = held::give_back(real);
         real.set_write_timeout(Some(exchange.snapshot.caps.write_timeout));
-        match admit::admit(real, exchange, &self.shield, &self.metrics).await {
+        match admit::admit(real, exchange, &self.shield, &self.life, &self.metrics).await {
             Ok(Admitted::Page(body)) => {
                 if let Err(gone) = reply::page(real, exchange, body).await {
                     exchange.stage = Stage::Arrived;

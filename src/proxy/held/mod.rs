@@ -18,7 +18,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pingora_core::protocols::http::HttpTask;
@@ -37,6 +37,10 @@ use crate::error::UpstreamFault;
 pub const OVERDUE: ErrorType = ErrorType::Custom("held: overdue");
 /// The type of the error with which a backend's early end ends an attempt.
 pub const USELESS: ErrorType = ErrorType::Custom("held: ended before it was useful");
+
+/// How long a timer sleeps at most before it asks again when the deadline is: so soon does a silent stream
+/// learn that the daemon is leaving.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What is held: the request as backends shall see it, and the answer as far as it has come.
 struct Hold {
@@ -182,7 +186,8 @@ impl Hold {
                         self.control.overdue(now);
                         return Error::new(OVERDUE);
                     }
-                    self.timer.insert(Timer { at: deadline, sleep: Box::pin(fast_sleep(deadline - now)) })
+                    let sleep = (deadline - now).min(LOOK);
+                    self.timer.insert(Timer { at: now + sleep, sleep: Box::pin(fast_sleep(sleep)) })
                 }
             };
             timer.sleep.as_mut().await;
