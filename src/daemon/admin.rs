@@ -82,6 +82,8 @@ struct Status {
 struct Configuration {
     file: String,
     generation: i64,
+    /// How many configurations are in use: the one that runs, and those that running requests began with.
+    in_use: usize,
     /// When it was last looked at.
     at: String,
     /// How that ended: `taken` or `refused`.
@@ -108,6 +110,7 @@ impl Admin {
             configuration: Configuration {
                 file: self.reloader.file.display().to_string(),
                 generation,
+                in_use: self.reloader.in_use(),
                 at: humantime::format_rfc3339_seconds(at).to_string(),
                 last_reload: if complaints.is_empty() { "taken" } else { "refused" },
                 complaints,

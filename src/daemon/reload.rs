@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use super::assemble::{Lasting, assemble};
@@ -36,6 +36,8 @@ pub struct Reloader {
     pub lasting: Lasting,
     running: Mutex<Plan>,
     report: Mutex<Report>,
+    /// Configurations that some request may still hold.
+    held: Mutex<Vec<Weak<Snapshot>>>,
 }
 
 impl Reloader {
@@ -52,7 +54,15 @@ impl Reloader {
         let warnings = warn(loaded, unwise);
         let report = Report { at: SystemTime::now(), complaints: Vec::new(), warnings, generation: 1 };
         let (running, report) = (Mutex::new(loaded.plan.clone()), Mutex::new(report));
-        Self { file, live, metrics, lasting, running, report }
+        let held = Mutex::new(vec![Arc::downgrade(&live.load())]);
+        Self { file, live, metrics, lasting, running, report, held }
+    }
+
+    /// How many configurations are in use: the one that runs, and those that requests began with and still hold.
+    pub fn in_use(&self) -> usize {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|snapshot| snapshot.strong_count() > 0);
+        held.len()
     }
 
     /// How the last one ended.
@@ -122,6 +132,10 @@ impl Reloader {
         let assembled = assembled.map_err(|faults| lines(loaded.located(&faults)))?;
         let warnings = warn(&loaded, &assembled.unwise);
         self.live.swap(assembled.begin(&self.lasting.fleet));
+        self.in_use();
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.push(Arc::downgrade(&self.live.load()));
+        drop(held);
         self.metrics.forget(&present(running), &present(&loaded.plan));
         *running = loaded.plan;
         Ok(warnings)
