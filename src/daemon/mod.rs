@@ -19,12 +19,14 @@ pub mod load;
 mod notify;
 mod observe;
 mod probe;
+mod ready;
 pub mod reload;
 mod resolver;
 mod run_dir;
 #[cfg(test)]
 mod scratch;
 mod secrets;
+mod shared;
 pub mod signals;
 mod sockets;
 pub mod stop;

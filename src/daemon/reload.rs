@@ -7,13 +7,15 @@ use std::time::SystemTime;
 
 use super::assemble::{Lasting, assemble};
 use super::load::{self, Loaded};
-use super::notify;
+use super::{certificates, notify};
 use crate::config::changed;
 use crate::config::live::Live;
 use crate::config::place::{Fault, Weight};
 use crate::config::plan::Plan;
 use crate::config::snapshot::Snapshot;
 use crate::metrics::{Metrics, Present};
+use crate::proxy::Gateway;
+use crate::proxy::door::entrance::Entrance;
 
 /// How the last reload ended.
 #[derive(Debug, Clone)]
@@ -34,6 +36,8 @@ pub struct Reloader {
     pub live: Arc<Live<Snapshot>>,
     pub metrics: Arc<Metrics>,
     pub lasting: Lasting,
+    /// In the order of the listeners.
+    entrances: Vec<Arc<Entrance>>,
     running: Mutex<Plan>,
     report: Mutex<Report>,
     /// Configurations that some request may still hold.
@@ -46,16 +50,17 @@ impl Reloader {
         file: PathBuf,
         loaded: &Loaded,
         unwise: &[Fault],
-        live: Arc<Live<Snapshot>>,
-        metrics: Arc<Metrics>,
+        gateway: Gateway,
+        entrances: Vec<Arc<Entrance>>,
         lasting: Lasting,
     ) -> Self {
+        let Gateway { live, metrics, .. } = gateway;
         metrics.config_generation.set(1);
         let warnings = warn(loaded, unwise);
         let report = Report { at: SystemTime::now(), complaints: Vec::new(), warnings, generation: 1 };
         let (running, report) = (Mutex::new(loaded.plan.clone()), Mutex::new(report));
         let held = Mutex::new(vec![Arc::downgrade(&live.load())]);
-        Self { file, live, metrics, lasting, running, report, held }
+        Self { file, live, metrics, lasting, entrances, running, report, held }
     }
 
     /// How many configurations are in use: the one that runs, and those that requests began with and still hold.
@@ -130,7 +135,14 @@ impl Reloader {
         }
         let assembled = assemble(&loaded.plan, &self.metrics, &self.lasting);
         let assembled = assembled.map_err(|faults| lines(loaded.located(&faults)))?;
+        let shown = certificates::of_listeners(&loaded.plan.certificates);
+        let shown = shown.map_err(|faults| lines(loaded.located(&faults)))?;
         let warnings = warn(&loaded, &assembled.unwise);
+        for (place, certificates) in shown {
+            if let Some(entrance) = self.entrances.get(place) {
+                entrance.renew(certificates);
+            }
+        }
         self.live.swap(assembled.begin(&self.lasting.fleet));
         self.in_use();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);

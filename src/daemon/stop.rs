@@ -18,7 +18,9 @@ use super::sockets::Sockets;
 use crate::config::live::Live;
 use crate::config::snapshot::Snapshot;
 use crate::metrics::Metrics;
+use crate::proxy::Gateway;
 use crate::proxy::access_log::AccessLog;
+use crate::proxy::door::seats::Seats;
 use crate::proxy::life::{Life, Stage};
 
 /// How often the watching thread looks.
@@ -34,6 +36,8 @@ pub struct Leaving {
     pub live: Arc<Live<Snapshot>>,
     pub metrics: Arc<Metrics>,
     pub log: AccessLog,
+    /// The connections of clients.
+    pub seats: Arc<Seats>,
     /// What was used of budgets, if it is kept here.
     pub keeper: Option<Arc<Keeper>>,
     pub sockets: Sockets,
@@ -44,15 +48,13 @@ pub struct Leaving {
 impl Leaving {
     /// For a process that nobody has told to leave.
     pub fn new(
-        life: Arc<Life>,
-        live: Arc<Live<Snapshot>>,
-        metrics: Arc<Metrics>,
-        log: AccessLog,
+        gateway: Gateway,
         keeper: Option<Arc<Keeper>>,
         sockets: Sockets,
         run_dir: Option<RunDir>,
     ) -> Self {
-        Self { life, live, metrics, log, keeper, sockets, run_dir, told: watch::Sender::new(false) }
+        let Gateway { life, live, metrics, log, seats, .. } = gateway;
+        Self { life, live, metrics, log, seats, keeper, sockets, run_dir, told: watch::Sender::new(false) }
     }
 
     /// What Pingora waits for.
@@ -72,7 +74,7 @@ impl Leaving {
             notify::stopping(&format!("stopping when {running} running requests have ended"));
             self.forget_run_dir();
         }
-        self.leave(|metrics| metrics.serving.get() == 0);
+        self.leave(|this| this.metrics.serving.get() == 0);
     }
 
     /// Another process serves in our place. What comes on our connections is still answered.
@@ -83,7 +85,8 @@ impl Leaving {
         self.metrics.upgrades.taken.inc();
         log::info!("process {successor} serves from now on; leaving when our connections have ended");
         notify::successor(successor);
-        self.leave(|metrics| metrics.serving.get() == 0);
+        // Those that are kept have their next request answered, and are told that it was the last.
+        self.leave(|this| this.seats.count() == 0);
     }
 
     /// INT: ends the process.
@@ -97,7 +100,7 @@ impl Leaving {
         std::process::exit(0)
     }
 
-    fn leave(self: &Arc<Self>, is_over: impl Fn(&Metrics) -> bool + Send + 'static) {
+    fn leave(self: &Arc<Self>, is_over: impl Fn(&Self) -> bool + Send + 'static) {
         let end = Instant::now() + self.live.load().drain;
         self.life.end_at(end);
         self.sockets.close();
@@ -106,7 +109,7 @@ impl Leaving {
         std::thread::spawn(move || {
             // Requests whose head was just read count from their first hook on.
             std::thread::sleep(LOOK);
-            while !is_over(&this.metrics) && Instant::now() < end {
+            while !is_over(&this) && Instant::now() < end {
                 std::thread::sleep(LOOK);
             }
             let left = this.metrics.serving.get();

@@ -471,6 +471,9 @@ fn values(table: &mut Table, ground: &mut Ground) {
             "byname.yaml:*:*: server.max_buffered: ",
         )
     });
+    table.case("CF-40", "a listener's certificate: missing, expired, of another key, its key locked", || {
+        tls(ground)
+    });
     table.case("CF-41", "an empty CA bundle", || {
         let old = format!("url: \"{}\"", ground.field.farm.url());
         let put = move |site: &Site, good: &str| {
@@ -506,6 +509,45 @@ fn values(table: &mut Table, ground: &mut Ground) {
         };
         ground.meet(put, "", [Taken; 3])
     });
+}
+
+/// A certificate of a listener's own for each of these, and its key.
+fn tls(ground: &mut Ground) -> String {
+    let make = |expired: bool| {
+        let mut params = rcgen::CertificateParams::new(vec!["gateway.test".to_owned()]).expect("a good name");
+        if expired {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2020, 2, 1);
+        }
+        let key = rcgen::KeyPair::generate().expect("a key");
+        (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
+    };
+    let (good, key) = make(false);
+    let (old, old_key) = make(true);
+    let locked = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let mut told = String::new();
+    for (cert, key, field) in [
+        (None, &*key, "cert"),
+        (Some(&*old), &*old_key, "cert"),
+        (Some(&*good), &*old_key, "key"),
+        (Some(&*good), locked, "key"),
+    ] {
+        let put = |site: &Site, text: &str| {
+            if let Some(cert) = cert {
+                file(site, "tls.crt", cert.as_bytes(), 0o644);
+            }
+            file(site, "tls.key", key.as_bytes(), 0o600);
+            let listen = format!("\"{}\"", site.listen);
+            let with = format!("{{ address: {listen}, tls: {{ cert: tls.crt, key: tls.key }} }}");
+            site.write(&text.replacen(&listen, &with, 1));
+        };
+        // Whether a listener speaks TLS is for a start to say, so the complaint of a reload is another one.
+        let [test, start] =
+            [format!("byname.yaml:2:*: server.listen[0].tls.{field}: "), "byname.yaml:2:".to_owned()];
+        told = ground.refused(put, &start);
+        assert!(holds(&format!("byname.yaml:{}", told.trim_start_matches("byname.yaml:")), &test), "{told}");
+    }
+    told
 }
 
 fn sockets(table: &mut Table, ground: &mut Ground) {

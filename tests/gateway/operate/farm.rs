@@ -2,8 +2,6 @@
 //! answer says which configuration it came from.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,28 +18,21 @@ pub struct Pace {
 /// A running one, on the runtime that it was started on.
 pub struct Farm {
     pub address: SocketAddr,
-    /// Connections that are open now.
-    pub open: Arc<AtomicUsize>,
 }
 
 impl Farm {
     pub async fn start(pace: Pace) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a loopback port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let open = Arc::<AtomicUsize>::default();
-        let count = open.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let count = count.clone();
                 tokio::spawn(async move {
-                    count.fetch_add(1, Ordering::Relaxed);
                     // The gateway may leave at any time.
                     let _ = serve(stream, pace).await;
-                    count.fetch_sub(1, Ordering::Relaxed);
                 });
             }
         });
-        Self { address, open }
+        Self { address }
     }
 
     pub fn url(&self) -> String {

@@ -37,11 +37,6 @@ impl Table {
         self.rows.push(Row { id, what, seen, is_right, seconds });
     }
 
-    /// A case that cannot be run here, and why.
-    pub fn not_here(&mut self, id: &'static str, why: &'static str) {
-        self.rows.push(Row { id, what: "not here", seen: why.to_owned(), is_right: true, seconds: 0.0 });
-    }
-
     /// Prints the rows; panics when one is wrong or `ids` are not all there.
     pub fn done(self, ids: impl Iterator<Item = String>) {
         println!("\n{}", self.title);
