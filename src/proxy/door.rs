@@ -31,6 +31,9 @@ use crate::error::GatewayError;
 const KEEP_ALIVE: u64 = 60;
 /// The largest HTTP/2 head that is decoded, in bytes. With 100 streams a connection it bounds memory.
 const MAX_H2_HEAD: u32 = 256 * 1024;
+/// What of an HTTP/2 answer may wait for its client outside of its request, in bytes. The rest is written under
+/// the write deadline, so that a client that does not read keeps its requests, and these their places under limits.
+const MAX_H2_UNSENT: usize = 64 * 1024;
 /// How long a connection without a request is listened to when the daemon stops, as long as other requests
 /// keep it alive.
 const LAST_HEAD: Duration = Duration::from_secs(1);
@@ -202,6 +205,7 @@ impl HttpServerApp for Door {
         let mut options = default_h2_options();
         // Larger heads come as far as our own check, which answers them in our words.
         options.max_header_list_size(MAX_H2_HEAD);
+        options.max_send_buffer_size(MAX_H2_UNSENT);
         Some(options)
     }
 }
