@@ -1,11 +1,15 @@
 //! What is counted. One [`Metrics`] is made at the start and handed down; labels are configured names
 //! and closed enums only, and their handles are resolved when a configuration is built.
 
+mod connections;
+
 use once_cell::sync::OnceCell;
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
 };
+
+pub use connections::ConnectionMetrics;
 
 use crate::error::GatewayError;
 
@@ -59,10 +63,11 @@ pub struct Metrics {
     pub disconnects: IntCounter,
     /// Access-log lines that were dropped because their reader was too slow.
     pub log_lines_dropped: IntCounter,
-    /// Bytes of request bodies that are held in memory now.
+    /// Bytes of request bodies that are held in memory now; set when somebody asks.
     pub body_bytes: IntGauge,
     /// How often a cap on sizes refused something.
     pub caps: CapMetrics,
+    pub connections: ConnectionMetrics,
     /// Configurations taken since the start, the first included.
     pub config_generation: IntGauge,
 }
@@ -74,6 +79,7 @@ pub struct CapMetrics {
     pub max_head: IntCounter,
     pub max_event: IntCounter,
     pub max_response: IntCounter,
+    pub max_buffered: IntCounter,
 }
 
 /// How a token count was learnt.
@@ -248,7 +254,9 @@ impl Metrics {
                 max_head: cap_hits.with_label_values(&["max_head"]),
                 max_event: cap_hits.with_label_values(&["max_event"]),
                 max_response: cap_hits.with_label_values(&["max_response"]),
+                max_buffered: cap_hits.with_label_values(&["max_buffered"]),
             },
+            connections: ConnectionMetrics::new(&registry)?,
             in_flight,
             registry,
         })

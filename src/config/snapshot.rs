@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::plan::Caps;
+use crate::config::plan::{Caps, Clients};
 use crate::metrics::AliasMetrics;
 use crate::names::TenantId;
 use crate::rules::auth::{KeyRing, Principal};
@@ -16,6 +16,7 @@ use crate::rules::tick::Origin;
 #[derive(Debug)]
 pub struct Snapshot {
     pub caps: Caps,
+    pub clients: Clients,
     /// What ticks are counted from.
     pub origin: Origin,
     pub limiting: Limiting,

@@ -12,12 +12,16 @@ use super::stop::Running;
 use crate::config::live::Live;
 use crate::config::snapshot::Snapshot;
 use crate::metrics::Metrics;
+use crate::proxy::buffered::Buffered;
+use crate::proxy::door::seats::Seats;
 
 /// Serves the operator's pages.
 pub struct Admin {
     pub live: Arc<Live<Snapshot>>,
     pub metrics: Arc<Metrics>,
     pub running: Running,
+    pub seats: Arc<Seats>,
+    pub buffered: Buffered,
 }
 
 #[async_trait]
@@ -35,6 +39,7 @@ impl ServeHttp for Admin {
             "/readyz" => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, b"not ready\n".to_vec()),
             "/metrics" => {
                 observe::now(&self.live.load(), &self.metrics);
+                observe::clients(&self.seats, &self.buffered, &self.metrics);
                 page(StatusCode::OK, PROMETHEUS, self.metrics.render())
             }
             _ => page(StatusCode::NOT_FOUND, TEXT, b"/metrics /healthz /readyz\n".to_vec()),

@@ -108,7 +108,16 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Sna
         instances: plan.store.as_ref().map_or(1, |store| store.instances as u64),
         store: store.clone(),
     };
-    Ok(Snapshot { caps: plan.caps, origin: fleet.origin, limiting, pools, keys, tenants, nobody })
+    Ok(Snapshot {
+        caps: plan.caps,
+        clients: plan.clients,
+        origin: fleet.origin,
+        limiting,
+        pools,
+        keys,
+        tenants,
+        nobody,
+    })
 }
 
 /// What one configuration hands on to the next.

@@ -1,31 +1,36 @@
 //! From a plan to a running daemon: services, listeners, readiness.
 
-use std::net::{SocketAddr, TcpListener};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pingora_core::apps::http_app::HttpServer as PageServer;
-use pingora_core::listeners::{L4BufferSettings, ListenerConfig};
+use pingora_core::listeners::{L4BufferSettings, ListenerConfig, TcpSocketOptions};
+use pingora_core::protocols::TcpKeepalive;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
 use pingora_core::services::listening::Service;
+use rustls::ServerConfig;
 
 use super::admin::Admin;
 use super::assemble::{Lasting, assemble};
-use super::demo;
 use super::fleet::Fleet;
 use super::keeper::Keeper;
 use super::ledger::Ledger;
 use super::secrets::secret;
 use super::stop::{LastWords, Running, Signals};
 use super::store::{Hooks, RedisPlan, RedisStore};
+use super::{addresses, certificates, demo};
 use crate::config::live::Live;
-use crate::config::plan::{Listener, Plan, StorePlan};
+use crate::config::plan::{ListenAddress, Listener, Plan, Speaks, StorePlan};
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
 use crate::proxy::access_log::AccessLog;
+use crate::proxy::buffered::Buffered;
 use crate::proxy::door;
+use crate::proxy::door::entrance::{Entrance, Greeting};
 use crate::rules::store::{State, Store};
 
 /// What a listener's connections write through. Head and body of an ordinary answer fit, and so leave
@@ -34,6 +39,16 @@ const WRITE_BUFFER: usize = 8 * 1024;
 /// What a client's bytes are read through. Larger bodies are read past it. The allocator gives pages of
 /// their own to anything from 16 KiB on, which many open streams would pay for.
 const READ_BUFFER: usize = 8 * 1024;
+/// What the system keeps of an answer that a client does not take, in bytes; Linux doubles it for its own use. A
+/// slow reader is felt the sooner, and costs the less.
+const SEND_BUFFER: usize = 128 * 1024;
+/// When a silent client is asked whether it is still there, how often, and how many times.
+const PROBE_AFTER: Duration = Duration::from_secs(30);
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+const PROBES: usize = 3;
+/// How long what was sent may go unacknowledged at least, however short `write_timeout` is: a lost packet takes its
+/// time.
+const UNHEARD: Duration = Duration::from_secs(5);
 /// Idle connections to backends that a thread keeps. Fewer than its requests at a time would mean new
 /// connections all the time.
 const KEPT_CONNECTIONS: usize = 2048;
@@ -57,9 +72,10 @@ pub fn serve(plan: &Plan) -> Result<ExitCode, Box<dyn std::error::Error>> {
     };
     let lasting = Lasting { fleet, ledger, store };
     let snapshot = assemble(plan, &metrics, &lasting).map_err(|obstacles| obstacles.to_string())?;
+    let mut certificates = certificates::of_listeners(&plan.certificates)?;
     for address in addresses(plan) {
         // Pingora would go on trying for half a minute and then lose one service; better to say so now.
-        TcpListener::bind(address).map_err(|why| format!("{address} cannot be listened on: {why}"))?;
+        addresses::check(&address).map_err(|why| format!("{address} cannot be listened on: {why}"))?;
     }
     metrics.config_generation.set(1);
     let log = AccessLog::default();
@@ -72,13 +88,22 @@ pub fn serve(plan: &Plan) -> Result<ExitCode, Box<dyn std::error::Error>> {
     server.bootstrap();
     let running = Running::default();
     let live = Arc::new(Live::new(snapshot));
-    let gateway =
-        Gateway { live: live.clone(), metrics: metrics.clone(), log: log.clone(), shield: Arc::default() };
-    for listener in &plan.boot.listen {
-        server.add_service(clients(listener, plan, &server.configuration, gateway.clone()));
+    let gateway = Gateway {
+        live: live.clone(),
+        metrics: metrics.clone(),
+        log: log.clone(),
+        shield: Arc::default(),
+        seats: Arc::default(),
+        buffered: Buffered::default(),
+    };
+    for (place, listener) in plan.boot.listen.iter().enumerate() {
+        let entrance = entrance(listener, certificates.remove(&place))?;
+        server.add_service(clients(listener, plan, &server.configuration, gateway.clone(), entrance));
     }
     if let Some(address) = plan.boot.admin {
-        let pages = PageServer::new_app(Admin { live, metrics: metrics.clone(), running: running.clone() });
+        let (seats, buffered) = (gateway.seats.clone(), gateway.buffered.clone());
+        let admin = Admin { live, metrics: metrics.clone(), running: running.clone(), seats, buffered };
+        let pages = PageServer::new_app(admin);
         let mut service = Service::new("operator's pages".into(), pages);
         service.add_tcp(&address.to_string());
         service.threads = Some(1);
@@ -106,22 +131,56 @@ fn conf(plan: &Plan) -> ServerConf {
     }
 }
 
+/// A listener as the door knows it.
+///
+/// # Errors
+/// None: whoever read the configuration has seen to it that those with TLS have certificates, and no others.
+fn entrance(listener: &Listener, certificates: Option<ServerConfig>) -> Result<Arc<Entrance>, String> {
+    let greeting = match (listener.speaks, certificates) {
+        (Speaks::Http1, None) => Greeting::Http1,
+        (Speaks::H2c, None) => Greeting::H2c,
+        (Speaks::Tls, Some(certificates)) => Greeting::Tls(Box::new(Live::new(certificates))),
+        (Speaks::Tls, None) | (Speaks::Http1 | Speaks::H2c, Some(_)) => {
+            return Err(format!("{}: its certificates are somebody else's", listener.address));
+        }
+    };
+    Ok(Arc::new(Entrance::new(listener.address.to_string(), greeting)))
+}
+
 fn clients(
     listener: &Listener,
     plan: &Plan,
     conf: &Arc<ServerConf>,
     gateway: Gateway,
+    entrance: Arc<Entrance>,
 ) -> Service<door::Proxy> {
-    let mut service = door::service(conf, gateway, &format!("clients on {}", listener.address), listener.h2c);
-    let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
-    service.add_listener(ListenerConfig::tcp(listener.address.to_string()).l4_buffer(buffers));
+    let mut service = door::service(conf, gateway, entrance);
+    let endpoint = match &listener.address {
+        ListenAddress::Tcp(address) => {
+            let mut options = TcpSocketOptions::default();
+            options.tcp_snd_buf = Some(SEND_BUFFER);
+            options.tcp_keepalive = Some(TcpKeepalive {
+                idle: PROBE_AFTER,
+                interval: PROBE_EVERY,
+                count: PROBES,
+                // A cable that was pulled is a client that does not take its answer.
+                user_timeout: plan.caps.write_timeout.max(UNHEARD),
+            });
+            ListenerConfig::tcp(address.to_string()).tcp_socket_options(options)
+        }
+        ListenAddress::Unix { path, mode } => {
+            ListenerConfig::uds(path.display().to_string()).permissions(Permissions::from_mode(*mode))
+        }
+    };
+    service.add_listener(endpoint.l4_buffer(L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER)));
     service.threads = Some(plan.boot.threads);
     service
 }
 
-fn addresses(plan: &Plan) -> impl Iterator<Item = SocketAddr> {
-    let clients = plan.boot.listen.iter().map(|listener| listener.address);
-    clients.chain(plan.boot.admin).chain(plan.boot.demo_model)
+fn addresses(plan: &Plan) -> impl Iterator<Item = ListenAddress> {
+    let clients = plan.boot.listen.iter().map(|listener| listener.address.clone());
+    let others = plan.boot.admin.into_iter().chain(plan.boot.demo_model);
+    clients.chain(others.map(ListenAddress::Tcp))
 }
 
 /// The store in which several gateways keep their limits together.
@@ -169,22 +228,13 @@ fn announce(plan: &Plan, running: Running) {
     let clients: Vec<_> = plan.boot.listen.iter().map(|listener| listener.address.to_string()).collect();
     std::thread::spawn(move || {
         for address in addresses {
-            while std::net::TcpStream::connect_timeout(&reachable(address), Duration::from_secs(1)).is_err() {
+            while !addresses::answers(&address) {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
         running.ready();
         log::info!("serving clients on {}", clients.join(", "));
     });
-}
-
-/// An address to connect to for one that is listened on: any means loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    match address {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => ([127, 0, 0, 1], v4.port()).into(),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => ([0, 0, 0, 0, 0, 0, 0, 1], v6.port()).into(),
-        other => other,
-    }
 }
 
 /// Whose lines are kept only from warnings on.

@@ -1,5 +1,6 @@
 //! What keeps it alive: files, DNS, signals, the process. Everything below is told what these are.
 
+mod addresses;
 pub mod admin;
 pub mod assemble;
 pub mod boot;

@@ -9,6 +9,7 @@ use http::{Version, header};
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_http::RequestHeader;
 
+use super::buffered::Buffered;
 use super::exchange::{Exchange, Incoming, Relay};
 use super::held::Control;
 use super::intake::{self, NoBody};
@@ -42,6 +43,7 @@ pub async fn admit(
     session: &mut HttpSession,
     exchange: &mut Exchange,
     shield: &Shield,
+    buffered: &Buffered,
     metrics: &Metrics,
 ) -> Result<Admitted, NoBody> {
     let snapshot = exchange.snapshot.clone();
@@ -68,7 +70,8 @@ pub async fn admit(
             caller.may(Scope::Chat)?;
             exchange.standing = quota::standing(&snapshot, caller, None);
             check_declared(session, &snapshot.caps).inspect_err(|error| count(error, metrics))?;
-            let body = intake::read(session, &snapshot.caps).await.inspect_err(|no| {
+            let mut room = buffered.part();
+            let body = intake::read(session, &snapshot, &mut room).await.inspect_err(|no| {
                 if let NoBody::Refused(error) = no {
                     count(error, metrics);
                 }
@@ -77,13 +80,13 @@ pub async fn admit(
             let entry = exchange.entry.insert(tenant.catalog.resolve(asked.alias())?.clone()).clone();
             let quota = quota::take(session, exchange, &entry, &asked, &body).await?;
             let version = session.req_header().version;
-            let incoming = Incoming { request: asked, quota, body, version };
-            Ok(Admitted::Relay(relay(exchange, incoming, &entry, metrics)))
+            let incoming = Incoming { request: asked, quota, body, room, version };
+            Ok(Admitted::Relay(relay(exchange, incoming, &entry)))
         }
     }
 }
 
-fn relay(exchange: &Exchange, incoming: Incoming, entry: &AliasEntry, metrics: &Metrics) -> Box<Relay> {
+fn relay(exchange: &Exchange, incoming: Incoming, entry: &AliasEntry) -> Box<Relay> {
     let now = exchange.arrived;
     // Until a route is chosen.
     let total = entry.routes.first().map(|route| route.pool.timeouts.total).unwrap_or_default();
@@ -91,7 +94,7 @@ fn relay(exchange: &Exchange, incoming: Incoming, entry: &AliasEntry, metrics: &
     let created = exchange.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let voice = Voice::new(exchange.id.as_str(), created, incoming.request.alias());
     let control = Arc::new(Control::new(now, end));
-    Box::new(Relay::new(incoming, voice, control, now, entry, metrics))
+    Box::new(Relay::new(incoming, voice, control, now, entry))
 }
 
 /// The size of the head, the `Host` that HTTP/1.1 asks for (RFC 9112, 3.2), and framing that leaves no doubt.
@@ -148,5 +151,7 @@ fn check_declared(session: &HttpSession, caps: &Caps) -> Result<(), GatewayError
 fn count(error: &GatewayError, metrics: &Metrics) {
     if *error == GatewayError::TooLarge {
         metrics.caps.max_body.inc();
+    } else if *error == GatewayError::OutOfMemory {
+        metrics.caps.max_buffered.inc();
     }
 }

@@ -6,17 +6,20 @@
 pub mod access_log;
 mod admit;
 mod answer;
+pub mod buffered;
 mod corked;
 pub mod door;
 mod exchange;
 mod gathered;
 mod held;
 mod intake;
+mod network;
 mod next;
 pub mod peer;
 mod quota;
 mod reply;
 pub mod shield;
+mod timer;
 mod verdict;
 
 use std::sync::Arc;
@@ -32,6 +35,8 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use self::access_log::AccessLog;
 use self::admit::Admitted;
+use self::buffered::Buffered;
+use self::door::seats::Seats;
 use self::exchange::{Client, Exchange, Stage};
 use self::intake::NoBody;
 use self::shield::Shield;
@@ -53,6 +58,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     pub log: AccessLog,
     pub shield: Arc<Shield>,
+    pub seats: Arc<Seats>,
+    pub buffered: Buffered,
 }
 
 #[async_trait]
@@ -71,7 +78,7 @@ impl ProxyHttp for Gateway {
         let real = &mut session.downstream_session;
         exchange.way_back = held::give_back(real);
         real.set_write_timeout(Some(exchange.snapshot.caps.write_timeout));
-        match admit::admit(real, exchange, &self.shield, &self.metrics).await {
+        match admit::admit(real, exchange, &self.shield, &self.buffered, &self.metrics).await {
             Ok(Admitted::Page(body)) => {
                 if let Err(gone) = reply::page(real, exchange, body).await {
                     exchange.stage = Stage::Arrived;

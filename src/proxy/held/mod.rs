@@ -15,8 +15,7 @@ mod control;
 mod session;
 
 use std::cell::Cell;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -25,11 +24,11 @@ use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_timeout::fast_timeout::fast_sleep;
 
 pub use control::{Control, Framing, Patience};
 
 use super::gathered::Gathered;
+use super::timer::Timer;
 use crate::error::UpstreamFault;
 
 /// The type of the error with which a deadline ends an attempt. Pingora relabels its source to
@@ -37,6 +36,9 @@ use crate::error::UpstreamFault;
 pub const OVERDUE: ErrorType = ErrorType::Custom("held: overdue");
 /// The type of the error with which a backend's early end ends an attempt.
 pub const USELESS: ErrorType = ErrorType::Custom("held: ended before it was useful");
+
+/// A client has its write timeout for so much of an answer at a time, however long all of it is.
+const SLICE: usize = 64 * 1024;
 
 /// What is held: the request as backends shall see it, and the answer as far as it has come.
 struct Hold {
@@ -46,13 +48,7 @@ struct Hold {
     /// Sent after the last whole event when a released answer breaks.
     last_words: Bytes,
     answer: Answer,
-    timer: Option<Timer>,
-}
-
-/// A timer that is set, and to when.
-struct Timer {
-    at: Instant,
-    sleep: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+    timer: Timer,
 }
 
 /// How far the client's answer has come.
@@ -115,7 +111,7 @@ pub fn carry(real: Box<HttpSession>, way_back: WayBack) -> HttpSession {
 pub fn hold(session: &mut Box<HttpSession>, head: RequestHeader, control: Arc<Control>, last_words: Bytes) {
     let real = std::mem::replace(session, Box::new(nothing()));
     let answer = Answer::Kept { head: None };
-    let hold = Hold { head, control, last_words, answer, timer: None };
+    let hold = Hold { head, control, last_words, answer, timer: Timer::default() };
     **session = HttpSession::Custom(Box::new(Held { real, hold: Some(Box::new(hold)), way_back: None }));
 }
 
@@ -166,29 +162,12 @@ impl Hold {
         self.control.connected(Instant::now());
     }
 
-    /// Waits for the next deadline that has really passed.
-    ///
-    /// Cancel-safe: the timer stays in `self`. A deadline that moves away, as it does with every event,
-    /// leaves the timer alone; it fires at the old one and is set again. One that comes nearer sets it anew.
+    /// Waits for the next deadline that has really passed. Cancel-safe: the timer stays in `self`.
     async fn overdue(&mut self) -> Box<Error> {
-        loop {
-            let deadline = self.control.deadline();
-            let timer = match self.timer.take() {
-                // The usual case, without a look at the clock.
-                Some(timer) if timer.at <= deadline => self.timer.insert(timer),
-                Some(_) | None => {
-                    let now = Instant::now();
-                    if deadline <= now {
-                        self.control.overdue(now);
-                        return Error::new(OVERDUE);
-                    }
-                    self.timer.insert(Timer { at: deadline, sleep: Box::pin(fast_sleep(deadline - now)) })
-                }
-            };
-            timer.sleep.as_mut().await;
-            // A fired timer must not be polled again.
-            self.timer = None;
-        }
+        let Self { timer, control, .. } = self;
+        let now = poll_fn(|cx| timer.poll_until(cx, control.deadline())).await;
+        control.overdue(now);
+        Error::new(OVERDUE)
     }
 
     /// Takes a batch from upstream, writes what may be written. `true` when upstream has ended.
@@ -252,7 +231,7 @@ impl Hold {
                 self.answer = Answer::Ended;
                 // The head waits in the listener's write buffer, so that both leave in one send.
                 real.write_response_header(head).await.map_err(Error::into_down)?;
-                real.write_response_body(whole, true).await.map_err(Error::into_down)
+                pour(real, whole, true).await
             }
             Framing::Stream => {
                 self.answer = Answer::Flowing;
@@ -281,7 +260,7 @@ impl Hold {
         } else {
             return match news {
                 Some(news) if !news.is_empty() => {
-                    real.write_response_body(news, false).await.map_err(Error::into_down)?;
+                    pour(real, news, false).await?;
                     // While the client was slow nobody looked at the backend: its silence counts from now.
                     self.control.connected(Instant::now());
                     Ok(())
@@ -290,10 +269,17 @@ impl Hold {
             };
         };
         self.answer = Answer::Ended;
-        let written = match last {
-            Some(last) if !last.is_empty() => real.write_response_body(last, true).await,
-            Some(_) | None => real.finish_body().await,
-        };
-        written.map_err(Error::into_down)
+        match last {
+            Some(last) if !last.is_empty() => pour(real, last, true).await,
+            Some(_) | None => real.finish_body().await.map_err(Error::into_down),
+        }
     }
+}
+
+/// Writes a piece of the answer, slice by slice; `end` says whether it is the last.
+async fn pour(real: &mut HttpSession, mut piece: Bytes, end: bool) -> Result<()> {
+    while piece.len() > SLICE {
+        real.write_response_body(piece.split_to(SLICE), false).await.map_err(Error::into_down)?;
+    }
+    real.write_response_body(piece, end).await.map_err(Error::into_down)
 }
