@@ -41,36 +41,37 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn idle() -> Vec<Case> {
-    let bounded = |what, test: fn(&Scene) -> String| {
-        Case::new("H2-32", what, "open, then closed", move |scene| test(scene))
+    let bounded = |what, expected, test: fn(&Scene) -> String| {
+        Case::new("H2-32", what, expected, move |scene| test(scene))
             .with(|gateway| gateway.server("keep_alive", "1s").server("header_timeout", "1s"))
     };
+    let (cut, told) = ("open, then closed", "open, then GOAWAY NO_ERROR and closed");
     vec![
-        bounded("nothing is said (header_timeout 1s)", |scene| silent(scene.bare())),
-        bounded("half a preface, then nothing (header_timeout 1s)", |scene| {
+        bounded("nothing is said (header_timeout 1s)", cut, |scene| silent(scene.bare())),
+        bounded("half a preface, then nothing (header_timeout 1s)", cut, |scene| {
             let mut raw = scene.bare();
             let _ = raw.send(&frames::PREFACE[..12]);
             silent(raw)
         }),
-        bounded("a preface, then nothing (keep_alive 1s)", |scene| {
+        bounded("a preface, then nothing (keep_alive 1s)", told, |scene| {
             let mut raw = scene.bare();
             let _ = raw.send(frames::PREFACE);
             silent(raw)
         }),
-        bounded("a connection without a stream (keep_alive 1s)", |scene| silent(scene.open())),
-        bounded("a connection after its last stream (keep_alive 1s)", |scene| {
+        bounded("a connection without a stream (keep_alive 1s)", told, |scene| silent(scene.open())),
+        bounded("a connection after its last stream (keep_alive 1s)", told, |scene| {
             let mut raw = scene.open();
             let id = raw.ask(&MODELS, b"");
             raw.answer(id);
             silent(raw)
         }),
-        bounded("half a head, then nothing (keep_alive 1s)", |scene| {
+        bounded("half a head, then nothing (keep_alive 1s)", told, |scene| {
             let mut raw = scene.open();
             let id = raw.next();
             let _ = raw.send(&frames::frame(kind::HEADERS, flag::NONE, id, &frames::block(&MODELS)));
             silent(raw)
         }),
-        bounded("a connection with nothing but PING (keep_alive 1s)", |scene| {
+        bounded("a connection with nothing but PING (keep_alive 1s)", told, |scene| {
             let mut raw = scene.open();
             let (since, mut first) = (Instant::now(), "closed");
             while since.elapsed() < CLOSED && raw.send(&frames::ping([0; 8])).is_ok() {
@@ -81,7 +82,7 @@ fn idle() -> Vec<Case> {
             }
             format!("{first}, then {}", raw.ended(CLOSED))
         }),
-        bounded("PING without end, and nothing read (keep_alive 1s)", |scene| {
+        bounded("PING without end, and nothing read (keep_alive 1s)", cut, |scene| {
             let mut raw = scene.deaf(&[]);
             let many = frames::ping([0; 8]).repeat(500);
             let since = Instant::now();

@@ -79,7 +79,7 @@ pub fn cases() -> Vec<Case> {
         Case::new(
             "H2-23",
             "33 requests that nobody can answer: neither :authority nor host",
-            "31 times 400; closed",
+            "31 times 400; GOAWAY ENHANCE_YOUR_CALM and closed",
             |scene| malformed_requests(scene),
         ),
     ]

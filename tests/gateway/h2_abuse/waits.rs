@@ -37,21 +37,16 @@ pub fn cases() -> Vec<Case> {
         Case::new(
             "H2-21",
             "20 streams of events on a socket that is not read (write_timeout 1s)",
-            "20 backends asked; all left in time",
+            "20 backends asked; 20 left",
             |scene| {
                 let mut raw = scene.deaf(&[(set::INITIAL_WINDOW_SIZE, frames::MAX_WINDOW)]);
                 for _ in 0..20 {
                     raw.ask(&CHAT, &body(&ask_stream("endless")));
                 }
                 let asked = scene.endless.wait_requests(20).len();
-                let since = Instant::now();
-                let left = (0..asked)
-                    .filter(|n| scene.endless.wait_closed(*n, ENDED.saturating_sub(since.elapsed())))
-                    .count();
-                format!(
-                    "{asked} backends asked; {} left in time",
-                    if left == asked { "all" } else { "not all" }
-                )
+                // For as long as the kernel takes something, however little, the client is not late.
+                let left = (0..asked).filter(|n| scene.endless.wait_closed(*n, DEADLINE)).count();
+                format!("{asked} backends asked; {left} left")
             },
         )
         .growth(16 * 1024)
@@ -59,7 +54,7 @@ pub fn cases() -> Vec<Case> {
         Case::new(
             "H2-21",
             "100 answers of 300 KB on a socket that is read when it is too late (write_timeout 1s)",
-            "none whole; open",
+            "none whole; closed",
             |scene| {
                 let mut raw = scene.deaf(&[(set::INITIAL_WINDOW_SIZE, frames::MAX_WINDOW)]);
                 let streams: Vec<u32> = (0..100).map(|_| raw.ask(&CHAT, &body(&ask("large")))).collect();
