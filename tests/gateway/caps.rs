@@ -96,6 +96,48 @@ fn a_large_head_over_http2_is_refused_in_json_too() {
 }
 
 #[test]
+fn bodies_of_all_clients_fit_into_max_buffered() {
+    const ALL: usize = 64 * 1024;
+    const HELD: usize = 40 * 1024;
+    let upstream = Upstream::always(json_answer("ok"));
+    let daemon = Gateway::new().backend(&upstream).max_body("64KiB").server("max_buffered", "64KiB").start();
+    let sized = |size: usize| {
+        let body = ask("general");
+        format!("{body}{}", " ".repeat(size - body.len()))
+    };
+    // Somebody who is still sending; what has come of the body counts.
+    let mut slow = daemon.client();
+    let whole = chat_request(KEY, &sized(HELD + 10));
+    let (most, rest) = whole.split_at(whole.len() - 10);
+    slow.send(most);
+    daemon.wait_metric("byname_body_bytes", HELD as f64);
+    for (size, status) in [(ALL - HELD - 1, 200), (ALL - HELD, 200), (ALL - HELD + 1, 503)] {
+        let chunked = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {KEY}\r\n\
+             Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{size:x}\r\n{}\r\n0\r\n\r\n",
+            sized(size)
+        );
+        for request in [chat_request(KEY, &sized(size)), chunked.into_bytes()] {
+            let mut client = daemon.client();
+            client.send(&request);
+            let answer = client.read();
+            assert_eq!(answer.status, status, "{size}");
+            if status == 503 {
+                assert_eq!(answer.json()["error"]["code"], "service_unavailable");
+                assert_eq!(answer.header("retry-after"), Some("1"));
+            }
+            daemon.wait_metric("byname_body_bytes", HELD as f64);
+        }
+    }
+    assert_eq!(daemon.metric("byname_cap_exceeded_total{cap=\"max_buffered\"}"), Some(2.0));
+    let refused = [("reason", "max_buffered"), ("fault", "gateway")];
+    assert_eq!(daemon.metric_sum("byname_refusals_total", &refused), 2.0);
+    slow.send(rest);
+    assert_eq!(slow.read().status, 200);
+    daemon.wait_metric("byname_body_bytes", 0.0);
+}
+
+#[test]
 fn framing_that_can_be_read_in_two_ways_is_refused() {
     let upstream = Upstream::always(json_answer("ok"));
     let daemon = Gateway::new().backend(&upstream).start();

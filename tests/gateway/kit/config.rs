@@ -27,6 +27,7 @@ pub struct Gateway {
     text: Option<String>,
     environment: Vec<(String, String)>,
     listener: Listener,
+    listeners: Vec<String>,
     files: Option<usize>,
 }
 
@@ -103,8 +104,9 @@ impl Gateway {
         self
     }
 
-    /// Sets any key of the `server` section to a YAML value.
+    /// Sets any key of the `server` section to a YAML value. The last word stands.
     pub fn server(mut self, key: &str, value: &str) -> Self {
+        self.server.retain(|(known, _)| known != key);
         self.server.push((key.to_owned(), value.to_owned()));
         self
     }
@@ -177,6 +179,12 @@ impl Gateway {
         self
     }
 
+    /// Adds a listener, as the configuration writes it: `unix:/path`, or `{ address: "…", tls: … }`.
+    pub fn listen_also(mut self, entry: &str) -> Self {
+        self.listeners.push(entry.to_owned());
+        self
+    }
+
     /// Sets an environment variable of the process.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -222,6 +230,10 @@ impl Gateway {
         let listen = match self.listener {
             Listener::Http1 => format!("\"{listen}\""),
             Listener::Both => format!("{{ address: \"{listen}\", h2c: true }}"),
+        };
+        let listen = match self.listeners.as_slice() {
+            [] => listen,
+            more => format!("[ {listen}, {} ]", more.join(", ")),
         };
         let mut text = format!("server:\n  listen: {listen}\n  admin: \"{admin}\"\n");
         for (key, value) in &self.server {
