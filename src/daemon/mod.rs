@@ -64,6 +64,7 @@ pub fn run(command: cli::Command) -> ExitCode {
             )
         }
         cli::Command::Serve { file, upgrade, background: _ } => {
+            leave_no_core();
             detach::leave_terminal();
             events::start();
             match load::load(&file) {
@@ -75,6 +76,15 @@ pub fn run(command: cli::Command) -> ExitCode {
             }
         }
     }
+}
+
+/// A crash leaves no core file: prompts, answers and keys would be in it. Who wants one raises the limit of the
+/// running process (`prlimit --core`).
+fn leave_no_core() {
+    let hard = rustix::process::getrlimit(rustix::process::Resource::Core).maximum;
+    let none = rustix::process::Rlimit { current: Some(0), maximum: hard };
+    // Lowering it is always allowed.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
 }
 
 /// `-t`: everything that can be known without starting.

@@ -20,4 +20,5 @@ mod kit; // what the others stand on
 mod limits; // what limits let through, refuse, cost and tell
 mod listeners; // addresses, TLS, client certificates, Unix sockets
 mod operate; // reload, stop, upgrade, systemd
+mod oracle; // nothing that names a provider comes out anywhere
 mod readme; // the README does what it says
