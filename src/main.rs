@@ -7,5 +7,9 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    // Before anything else: the usual action on SIGHUP is to kill.
+    if let Err(why) = byname::daemon::signals::survive_hangup() {
+        eprintln!("SIGHUP cannot be handled: {why}");
+    }
     byname::daemon::run(byname::daemon::cli::parse())
 }

@@ -2,16 +2,18 @@
 //! and closed enums only, and their handles are resolved when a configuration is built.
 
 mod connections;
+mod forget;
+mod handles;
 
-use once_cell::sync::OnceCell;
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
-pub use connections::ConnectionMetrics;
-
-use crate::error::GatewayError;
+pub use self::connections::ConnectionMetrics;
+pub use self::forget::Present;
+use self::handles::BySource;
+pub use self::handles::{AliasMetrics, BackendMetrics};
 
 /// Whole answers take from milliseconds to minutes.
 const DURATION: &[f64] =
@@ -70,6 +72,25 @@ pub struct Metrics {
     pub connections: ConnectionMetrics,
     /// Configurations taken since the start, the first included.
     pub config_generation: IntGauge,
+    /// Whether the last reload was taken: 1, or 0.
+    pub reload_successful: IntGauge,
+    /// How reloads ended.
+    pub reloads: ReloadMetrics,
+    /// How handing over to a new process ended.
+    pub upgrades: ReloadMetrics,
+}
+
+/// A counter for each end that a change of what runs can have.
+#[derive(Debug)]
+pub struct ReloadMetrics {
+    pub taken: IntCounter,
+    pub refused: IntCounter,
+}
+
+impl ReloadMetrics {
+    fn of(outcomes: &IntCounterVec) -> Self {
+        Self { taken: outcomes.with_label_values(&["ok"]), refused: outcomes.with_label_values(&["refused"]) }
+    }
 }
 
 /// One counter for each cap.
@@ -249,6 +270,24 @@ impl Metrics {
             )?,
             body_bytes: gauge("body_bytes", "Bytes of request bodies held in memory now.")?,
             config_generation: gauge("config_generation", "Configurations taken since the start.")?,
+            reload_successful: {
+                let gauge = gauge(
+                    "config_last_reload_successful",
+                    "Whether the last reload was taken: 1, or 0. 1 before the first.",
+                )?;
+                gauge.set(1);
+                gauge
+            },
+            reloads: ReloadMetrics::of(&counters(
+                "config_reloads_total",
+                "Reloads by how they ended: ok, or refused.",
+                &["outcome"],
+            )?),
+            upgrades: ReloadMetrics::of(&counters(
+                "upgrades_total",
+                "Upgrades of this process by how they ended: ok, or refused.",
+                &["outcome"],
+            )?),
             caps: CapMetrics {
                 max_body: cap_hits.with_label_values(&["max_body"]),
                 max_head: cap_hits.with_label_values(&["max_head"]),
@@ -328,105 +367,6 @@ impl Metrics {
             checks: self.health_checks.clone(),
             lookups: self.lookups.clone(),
         }
-    }
-}
-
-/// A counter for each way of knowing.
-#[derive(Debug)]
-struct BySource {
-    upstream: IntCounter,
-    estimated: IntCounter,
-}
-
-/// What is counted for one alias of one tenant.
-#[derive(Debug)]
-pub struct AliasMetrics {
-    tenant: String,
-    model: String,
-    requests: IntCounterVec,
-    /// Made when a status is first seen, so that an alias costs a few series and not all of them.
-    by_status: [OnceCell<IntCounter>; STATUSES.len()],
-    refusals: IntCounterVec,
-    pub duration: Histogram,
-    pub first_token: Histogram,
-    pub in_flight: IntGauge,
-    reserved: IntCounterVec,
-    settled: IntCounterVec,
-    prompt: BySource,
-    completion: BySource,
-}
-
-impl AliasMetrics {
-    /// Counts an answered request.
-    pub fn answered(&self, status: u16) {
-        let cell = STATUSES.iter().position(|s| *s == status).and_then(|at| self.by_status.get(at));
-        let make = || self.requests.with_label_values(&[&self.tenant, &self.model, &status.to_string()]);
-        match cell {
-            Some(cell) => cell.get_or_init(make).inc(),
-            None => make().inc(),
-        }
-    }
-
-    /// Counts a refusal by its reason.
-    pub fn refused(&self, error: &GatewayError) {
-        self.refusals
-            .with_label_values(&[&self.tenant, &self.model, error.reason(), error.fault().label()])
-            .inc();
-    }
-
-    /// Counts tokens that were taken from limits by estimate, and what they came to.
-    pub fn settled(&self, reserved: u64, settled: u64) {
-        let labels = &[&*self.tenant, &*self.model];
-        self.reserved.with_label_values(labels).inc_by(reserved);
-        self.settled.with_label_values(labels).inc_by(settled);
-    }
-
-    /// Counts used tokens.
-    pub fn used(&self, prompt: u64, completion: u64, source: TokenSource) {
-        let (of_prompt, of_completion) = match source {
-            TokenSource::Upstream => (&self.prompt.upstream, &self.completion.upstream),
-            TokenSource::Estimated => (&self.prompt.estimated, &self.completion.estimated),
-        };
-        of_prompt.inc_by(prompt);
-        of_completion.inc_by(completion);
-    }
-}
-
-/// What is counted for one backend.
-#[derive(Debug)]
-pub struct BackendMetrics {
-    pool: String,
-    backend: String,
-    ok: IntCounter,
-    attempts: IntCounterVec,
-    pub latency: Histogram,
-    pub up: IntGauge,
-    pub breaker: IntGauge,
-    pub in_flight: IntGauge,
-    pub credential_refused: IntCounter,
-    checks: IntCounterVec,
-    lookups: IntCounterVec,
-}
-
-impl BackendMetrics {
-    /// An attempt that led to a complete answer.
-    pub fn succeeded(&self) {
-        self.ok.inc();
-    }
-
-    /// An attempt that failed; `outcome` comes from a closed set.
-    pub fn failed(&self, outcome: &'static str) {
-        self.attempts.with_label_values(&[&self.pool, &self.backend, outcome]).inc();
-    }
-
-    /// An active health check; `outcome` comes from a closed set.
-    pub fn checked(&self, outcome: &'static str) {
-        self.checks.with_label_values(&[&self.pool, &self.backend, outcome]).inc();
-    }
-
-    /// A lookup of its name; `outcome` comes from a closed set.
-    pub fn looked_up(&self, outcome: &'static str) {
-        self.lookups.with_label_values(&[&self.pool, &self.backend, outcome]).inc();
     }
 }
 

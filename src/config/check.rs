@@ -69,6 +69,7 @@ pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Tol
         boot: server.boot,
         certificates: server.certificates,
         caps: server.caps,
+        drain: server.drain,
         clients: server.clients,
         openai_models: server.openai_models,
         rate_limit_headers: server.rate_limit_headers,
@@ -86,6 +87,14 @@ pub(super) fn includes(file: File<'_>, root: &Node) -> Vec<String> {
     top.fields(&TOP, &mut unsaid)
         .and_then(|fields| fields.or("include", Vec::new(), &mut unsaid, patterns))
         .unwrap_or_default()
+}
+
+/// The directory under `server.run_dir`, when it can be read.
+pub(super) fn run_dir(file: File<'_>, root: &Node) -> Option<std::path::PathBuf> {
+    let mut unsaid = Complaints::default();
+    let top = At::top(file, root);
+    let server = top.fields(&TOP, &mut unsaid).ok()?.get("server")?;
+    server::run_dir(&server, &mut unsaid)
 }
 
 /// Patterns stay below the directory of the main file, so that a stray one cannot read the rest of the disk.

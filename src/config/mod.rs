@@ -8,10 +8,12 @@
 //! never shows a secret.
 
 mod at;
+pub mod changed;
 mod check;
 mod complaint;
 pub mod live;
 mod naming;
+pub mod place;
 pub mod plan;
 mod raw;
 pub mod snapshot;
@@ -65,4 +67,12 @@ pub fn includes(main: &Source) -> Vec<String> {
         Ok(root) => check::includes(file, &root),
         Err(_) => Vec::new(),
     }
+}
+
+/// The directory under `server.run_dir`, if one is written; what is wrong with the rest is for [`read`] to say.
+pub fn run_dir(main: &Source) -> Option<std::path::PathBuf> {
+    let mut unsaid = Complaints::default();
+    let file = File { order: 0, name: &main.name };
+    let root = yaml::tree(file, &main.text, &mut unsaid).ok()?;
+    check::run_dir(file, &root)
 }

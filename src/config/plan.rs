@@ -27,6 +27,8 @@ pub struct Plan {
     pub certificates: BTreeMap<usize, TlsListen>,
     /// How much a request may cost.
     pub caps: Caps,
+    /// How long running streams may go on when the daemon stops.
+    pub drain: Duration,
     /// How much clients may take of us.
     pub clients: Clients,
     /// Whether `/v1/models` also carries `created` and `owned_by`.
@@ -54,12 +56,12 @@ pub struct Boot {
     pub demo_model: Option<SocketAddr>,
     /// Threads that serve clients; at least 1.
     pub threads: usize,
-    /// How long running streams may go on after SIGTERM.
-    pub drain: Duration,
     /// Who is asked for the addresses of names, in this order; none is whoever the system asks.
     pub resolvers: Vec<SocketAddr>,
     /// The directory of what must outlive the process.
     pub state_dir: Option<PathBuf>,
+    /// The directory of the control socket and the process id; `None` is one that fits the system.
+    pub run_dir: Option<PathBuf>,
 }
 
 /// One address that clients come to. Two are equal when the same socket can serve both.

@@ -1,6 +1,7 @@
 //! What runs: all that a request may see of the configuration.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::plan::{Caps, Clients};
 use crate::metrics::AliasMetrics;
@@ -16,6 +17,8 @@ use crate::rules::tick::Origin;
 #[derive(Debug)]
 pub struct Snapshot {
     pub caps: Caps,
+    /// How long running streams may go on when the daemon stops.
+    pub drain: Duration,
     pub clients: Clients,
     /// What ticks are counted from.
     pub origin: Origin,

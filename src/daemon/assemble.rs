@@ -1,7 +1,6 @@
 //! Plan to snapshot: secrets and certificates are read, handles are made. The impure half of configuring.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -9,12 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use super::certificates::material;
+use super::certificates::{self, material};
 use super::fleet::{Fleet, Identity, Kept};
 use super::ledger::{self, Ledger};
 use super::resolver::Local;
-use super::secrets::secret;
+use super::secrets::{self, Unread, secret};
 use super::watch::{self, Care, Side};
+use crate::config::place::{Fault, Way, Weight};
 use crate::config::plan::{BackendPlan, Dialect, ModelPlan, Plan, PoolPlan, Scheme, TenantPlan};
 use crate::config::snapshot::{Limiting, Snapshot, Tenant};
 use crate::error::{GatewayError, UpstreamFault};
@@ -34,16 +34,6 @@ use crate::wire::models::{self, ModelCard};
 use crate::wire::refusal;
 use crate::wire::splice::{Forward, JsonText};
 
-/// Everything that keeps a good plan from running.
-#[derive(Debug)]
-pub struct Obstacles(Vec<String>);
-
-impl fmt::Display for Obstacles {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
-    }
-}
-
 /// A pool and what its requests are made of.
 struct Built {
     pool: Arc<Pool>,
@@ -57,16 +47,33 @@ struct DoorParts {
     key: Option<Secret>,
 }
 
-/// Builds what runs, and begins to look after its backends. When it fails, everything is as it was.
+/// What can run, and does not yet.
+pub struct Assembled {
+    snapshot: Snapshot,
+    cares: Vec<(Arc<Pool>, Care)>,
+    /// What is unwise about it.
+    pub unwise: Vec<Fault>,
+}
+
+impl Assembled {
+    /// Begins to look after its backends.
+    pub fn begin(self, fleet: &Arc<Fleet>) -> Snapshot {
+        watch::begin(fleet, self.cares);
+        self.snapshot
+    }
+}
+
+/// Builds what can run. Whether it fails or not, everything that runs is as it was.
 ///
 /// # Errors
 /// Every secret and every certificate that cannot be read.
-pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Snapshot, Obstacles> {
+pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Assembled, Vec<Fault>> {
     let Lasting { fleet, ledger, store } = lasting;
-    let mut obstacles = Vec::new();
+    let (mut obstacles, mut unwise) = (Vec::new(), Vec::new());
     let mut pools = HashMap::new();
     let mut cares = Vec::new();
     for pool in &plan.pools {
+        unwise.extend(exposed_keys(pool));
         if let Some((built, care)) = self::pool(pool, metrics, lasting, &mut obstacles) {
             cares.push((built.pool.clone(), care));
             pools.insert(pool.name.clone(), built);
@@ -97,10 +104,9 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Sna
         });
     }
     if !obstacles.is_empty() {
-        return Err(Obstacles(obstacles));
+        return Err(obstacles);
     }
     let pools = cares.iter().map(|(pool, _)| pool.clone()).collect();
-    watch::begin(fleet, cares);
     let nobody = metrics.alias("", "");
     let limiting = Limiting {
         headers: plan.rate_limit_headers,
@@ -108,8 +114,9 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Sna
         instances: plan.store.as_ref().map_or(1, |store| store.instances as u64),
         store: store.clone(),
     };
-    Ok(Snapshot {
+    let snapshot = Snapshot {
         caps: plan.caps,
+        drain: plan.drain,
         clients: plan.clients,
         origin: fleet.origin,
         limiting,
@@ -117,7 +124,21 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Sna
         keys,
         tenants,
         nobody,
+    };
+    Ok(Assembled { snapshot, cares, unwise })
+}
+
+/// The keys of a pool's backends that others on this machine can read.
+fn exposed_keys(pool: &PoolPlan) -> impl Iterator<Item = Fault> {
+    pool.backends.iter().enumerate().filter_map(|(index, backend)| {
+        let wrong = secrets::unwise(backend.key.as_ref()?)?;
+        let mend = "take the permission away: chmod o-r".to_owned();
+        Some(Fault { way: backend_way(pool, index).field("key"), wrong, mend, weight: Weight::Unwise })
     })
+}
+
+fn backend_way(pool: &PoolPlan, index: usize) -> Way {
+    Way::to("pools").field(pool.name.as_str()).field("backends").item(index)
 }
 
 /// What one configuration hands on to the next.
@@ -137,7 +158,7 @@ fn pool(
     plan: &PoolPlan,
     metrics: &Metrics,
     lasting: &Lasting,
-    obstacles: &mut Vec<String>,
+    obstacles: &mut Vec<Fault>,
 ) -> Option<(Built, Care)> {
     let kept = lasting.fleet.kept(&plan.name);
     let before = obstacles.len();
@@ -149,7 +170,7 @@ fn pool(
                 doors.push(door);
                 sides.push(side);
             }
-            Err(why) => obstacles.push(format!("pools.{}.backends[{index}]{why}", plan.name)),
+            Err(obstacle) => obstacles.push(obstacle.at(backend_way(plan, index))),
         }
     }
     if obstacles.len() > before {
@@ -179,19 +200,38 @@ fn pool(
     Some((Built { pool, dialect: plan.dialect.clone(), doors }, care))
 }
 
+/// What keeps a backend from being asked.
+enum Obstacle {
+    Key(Unread),
+    /// The field of `tls` that is wrong, and why: `.ca: …`.
+    Tls(String),
+}
+
+impl Obstacle {
+    fn at(self, backend: Way) -> Fault {
+        match self {
+            Self::Key(Unread { wrong, mend, weight }) => {
+                Fault { way: backend.field("key"), wrong, mend: mend.to_owned(), weight }
+            }
+            Self::Tls(why) => certificates::fault(backend.field("tls"), &why),
+        }
+    }
+}
+
 fn backend(
     plan: &BackendPlan,
     pool: &PoolPlan,
     metrics: &Metrics,
     kept: &Kept,
-) -> Result<(Backend, DoorParts, Side), String> {
-    let key = plan.key.as_ref().map(secret).transpose().map_err(|why| format!(".key: {why}"))?;
+) -> Result<(Backend, DoorParts, Side), Obstacle> {
+    let key = plan.key.as_ref().map(secret).transpose().map_err(Obstacle::Key)?;
     let (tls, fingerprint, usual_port) = match plan.scheme {
         Scheme::Http => (None, 0, 80),
         Scheme::Https => {
-            let material = material(&plan.tls).map_err(|why| format!(".tls{why}"))?;
+            let material = material(&plan.tls).map_err(Obstacle::Tls)?;
             let name = plan.tls.server_name.as_deref().unwrap_or(&plan.host);
-            let server_name = ServerName::new(name).ok_or(".tls.server_name: is empty")?;
+            let server_name =
+                ServerName::new(name).ok_or_else(|| Obstacle::Tls(".server_name: is empty".to_owned()))?;
             (Some(Tls { server_name, material: material.prepared }), material.fingerprint, 443)
         }
     };
@@ -202,7 +242,10 @@ fn backend(
     // Any model will do to see whether a head can be made.
     let sample =
         door.door(&pool.dialect, "m").and_then(|made| Some((UpwardHead::new(&door.host, &made)?, made)));
-    let (_, made) = sample.ok_or(".key: has bytes that cannot stand in a header; put the plain key there")?;
+    let (_, made) = sample.ok_or_else(|| {
+        let wrong = "has bytes that cannot stand in a header".to_owned();
+        Obstacle::Key(Unread { wrong, mend: "put the plain key there", weight: Weight::Obstacle })
+    })?;
     let path = pool.health.as_ref().and_then(|health| health.path.as_deref());
     let check = path.and_then(|path| UpwardHead::check(&door.host, path, &made));
     let backend = Backend {

@@ -1,9 +1,11 @@
-//! From a plan to a running daemon: services, listeners, readiness.
+//! From a configuration to a running daemon: sockets, services, signals, readiness.
 
+use std::fmt::Display;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use pingora_core::apps::http_app::HttpServer as PageServer;
@@ -17,21 +19,26 @@ use rustls::ServerConfig;
 use super::admin::Admin;
 use super::assemble::{Lasting, assemble};
 use super::fleet::Fleet;
+use super::handover::{HandOver, TakeOver};
 use super::keeper::Keeper;
 use super::ledger::Ledger;
-use super::secrets::secret;
-use super::stop::{LastWords, Running, Signals};
-use super::store::{Hooks, RedisPlan, RedisStore};
-use super::{addresses, certificates, demo};
+use super::load::Loaded;
+use super::reload::Reloader;
+use super::run_dir::RunDir;
+use super::signals::{self, Asked};
+use super::sockets::{self, OnSockets, Sockets, Wanted};
+use super::stop::Leaving;
+use super::{certificates, demo, notify, ready, shared};
 use crate::config::live::Live;
-use crate::config::plan::{ListenAddress, Listener, Plan, Speaks, StorePlan};
+use crate::config::place::{Fault, Way};
+use crate::config::plan::{ListenAddress, Listener, Plan, Speaks};
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
 use crate::proxy::access_log::AccessLog;
 use crate::proxy::buffered::Buffered;
 use crate::proxy::door;
 use crate::proxy::door::entrance::{Entrance, Greeting};
-use crate::rules::store::{State, Store};
+use crate::proxy::life::{Life, Stage};
 
 /// What a listener's connections write through. Head and body of an ordinary answer fit, and so leave
 /// in one send.
@@ -54,30 +61,46 @@ const UNHEARD: Duration = Duration::from_secs(5);
 const KEPT_CONNECTIONS: usize = 2048;
 /// More attempts than any configuration allows: our own rule counts them.
 const MAX_ATTEMPTS: usize = 64;
+/// Longer than any time to drain: our own watch ends the process, and Pingora would only cut it short.
+const NEVER: u64 = 7 * 24 * 60 * 60;
+
+/// How the daemon is to be started.
+pub struct Start {
+    /// The configuration file, to be read again on a reload.
+    pub file: PathBuf,
+    /// Whether to take over from the process that runs.
+    pub upgrade: bool,
+}
 
 /// Serves until a signal ends it.
 ///
 /// # Errors
-/// Whatever keeps a good plan from running: a secret, a name, an address in use.
-pub fn serve(plan: &Plan) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    start_log();
+/// Whatever keeps a good configuration from running: a secret, an address in use, no process to take over from.
+pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let plan = &loaded.plan;
+    let told = |faults: &[Fault]| loaded.located(faults).to_string();
     let metrics = Arc::new(Metrics::new()?);
     let fleet = Arc::new(Fleet::new(&plan.boot.resolvers)?);
     let ledger = Arc::<Ledger>::default();
-    let store = plan.store.as_ref().map(|store| shared_limits(store, &fleet, &metrics)).transpose()?;
+    let store = plan.store.as_ref().map(|store| shared::limits(store, &fleet, &metrics)).transpose();
+    let store = store.map_err(|fault| told(&[fault]))?;
+    let run_dir = run_dir(plan, &start).map_err(|fault| told(&[fault]))?;
+    let (before, given) = match (&run_dir, start.upgrade) {
+        (Some(run_dir), true) => TakeOver::ask(run_dir).map(|(before, given)| (Some(before), given))?,
+        (None, true) => return Err("--upgrade needs `server.run_dir`, to find the process that runs".into()),
+        (_, false) => (None, sockets::activated()),
+    };
+    let sockets = Sockets::open(&wanted(plan), given).map_err(|faults| told(&faults))?;
     let keeper = match (&plan.boot.state_dir, &store) {
         (Some(directory), None) => Some(Keeper::open(directory, ledger.clone())?),
         // The store keeps them.
         (Some(_), Some(_)) | (None, _) => None,
     };
     let lasting = Lasting { fleet, ledger, store };
-    let snapshot = assemble(plan, &metrics, &lasting).map_err(|obstacles| obstacles.to_string())?;
-    let mut certificates = certificates::of_listeners(&plan.certificates)?;
-    for address in addresses(plan) {
-        // Pingora would go on trying for half a minute and then lose one service; better to say so now.
-        addresses::check(&address).map_err(|why| format!("{address} cannot be listened on: {why}"))?;
-    }
-    metrics.config_generation.set(1);
+    let assembled = assemble(plan, &metrics, &lasting).map_err(|faults| told(&faults))?;
+    let mut shown = certificates::of_listeners(&plan.certificates).map_err(|faults| told(&faults))?;
+    let unwise = assembled.unwise.clone();
+    let live = Arc::new(Live::new(assembled.begin(&lasting.fleet)));
     let log = AccessLog::default();
     let writer = log.clone();
     std::thread::Builder::new()
@@ -86,37 +109,81 @@ pub fn serve(plan: &Plan) -> Result<ExitCode, Box<dyn std::error::Error>> {
 
     let mut server = Server::new_with_opt_and_conf(None, conf(plan));
     server.bootstrap();
-    let running = Running::default();
-    let live = Arc::new(Live::new(snapshot));
+    let life = Arc::<Life>::default();
     let gateway = Gateway {
         live: live.clone(),
         metrics: metrics.clone(),
         log: log.clone(),
         shield: Arc::default(),
+        life: life.clone(),
         seats: Arc::default(),
         buffered: Buffered::default(),
     };
-    for (place, listener) in plan.boot.listen.iter().enumerate() {
-        let entrance = entrance(listener, certificates.remove(&place))?;
-        server.add_service(clients(listener, plan, &server.configuration, gateway.clone(), entrance));
+    let (seats, buffered) = (gateway.seats.clone(), gateway.buffered.clone());
+    let entrances = plan.boot.listen.iter().enumerate();
+    let entrances = entrances.map(|(place, listener)| entrance(listener, shown.remove(&place)));
+    let entrances = entrances.collect::<Result<Vec<_>, _>>()?;
+    let reloader = Reloader::new(start.file, loaded, &unwise, gateway.clone(), entrances.clone(), lasting);
+    let reloader = Arc::new(reloader);
+    for (listener, entrance) in plan.boot.listen.iter().zip(&entrances) {
+        let service = clients(listener, plan, &server.configuration, gateway.clone(), entrance.clone());
+        server.add_service(OnSockets { service, sockets: sockets.clone() });
     }
     if let Some(address) = plan.boot.admin {
-        let (seats, buffered) = (gateway.seats.clone(), gateway.buffered.clone());
-        let admin = Admin { live, metrics: metrics.clone(), running: running.clone(), seats, buffered };
-        let pages = PageServer::new_app(admin);
+        let pages = PageServer::new_app(Admin {
+            reloader: reloader.clone(),
+            life: life.clone(),
+            seats: seats.clone(),
+            buffered,
+        });
         let mut service = Service::new("operator's pages".into(), pages);
         service.add_tcp(&address.to_string());
         service.threads = Some(1);
-        server.add_service(service);
+        server.add_service(OnSockets { service, sockets: sockets.clone() });
     }
     if let Some(address) = plan.boot.demo_model {
-        server.add_service(demo::service(address));
+        let service = demo::service(address);
+        server.add_service(OnSockets { service, sockets: sockets.clone() });
     }
-    announce(plan, running.clone());
-    let last = LastWords { log, keeper };
-    let signals = Signals { running, metrics, last, drain: plan.boot.drain };
-    server.run(RunArgs { shutdown_signal: Box::new(signals) });
+    let leaving = Arc::new(Leaving::new(gateway, keeper, sockets, run_dir.clone()));
+    let hand_over = Arc::new(HandOver::new(leaving.clone()));
+    obey(&leaving, &reloader, &hand_over)?;
+    let told = leaving.watch();
+    let others = plan.boot.admin.into_iter().chain(plan.boot.demo_model).collect();
+    let listeners = plan.boot.listen.iter().map(|listener| listener.address.clone()).zip(entrances);
+    let doors = ready::Doors { listeners: listeners.collect(), others };
+    ready::announce(ready::Announcement { doors, before, run_dir, reloader, hand_over, leaving });
+    server.run(RunArgs { shutdown_signal: Box::new(told) });
     Ok(ExitCode::SUCCESS)
+}
+
+/// Does from now on what signals ask for.
+fn obey(leaving: &Arc<Leaving>, reloader: &Arc<Reloader>, hand_over: &Arc<HandOver>) -> std::io::Result<()> {
+    // Room for one: what is asked for while another reload runs is done once, after it.
+    let (ask, asked) = mpsc::sync_channel::<()>(1);
+    let (taking, running) = (reloader.clone(), leaving.clone());
+    std::thread::Builder::new().name("reload".into()).spawn(move || {
+        for () in asked {
+            // Until it serves, there is nothing to tell systemd, or anybody.
+            while running.life.stage() == Stage::Starting {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            if running.life.stage() == Stage::Serving {
+                let _logged = taking.reload();
+                notify::ready(&taking.status());
+            } else {
+                log::info!("HUP: not now, we are leaving");
+            }
+        }
+    })?;
+    let (leaving, hand_over) = (leaving.clone(), hand_over.clone());
+    signals::hand_on(move |what| match what {
+        // Full is good: one that has not begun will do for both.
+        Asked::Reload => drop(ask.try_send(())),
+        Asked::Stop => leaving.stop(),
+        Asked::StopNow => leaving.now("INT"),
+        Asked::HandOver => hand_over.asked(),
+    })
 }
 
 fn conf(plan: &Plan) -> ServerConf {
@@ -124,11 +191,52 @@ fn conf(plan: &Plan) -> ServerConf {
         threads: plan.boot.threads,
         upstream_keepalive_pool_size: KEPT_CONNECTIONS,
         max_retries: MAX_ATTEMPTS,
-        // Our own watch ends the process with the last request, or when the time to drain is over.
-        grace_period_seconds: Some(plan.boot.drain.as_secs() + 5),
+        grace_period_seconds: Some(NEVER),
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()
     }
+}
+
+/// The directory for the control socket; none if it cannot be made and nobody has asked for it.
+fn run_dir(plan: &Plan, start: &Start) -> Result<Option<RunDir>, Fault> {
+    let configured = plan.boot.run_dir.as_deref();
+    let run_dir = RunDir::of(configured, &start.file);
+    let fault = |why: String| {
+        Fault::obstacle(
+            Way::to("server").field("run_dir"),
+            why,
+            "write a directory that is the daemon's alone",
+        )
+    };
+    let taken = || !start.upgrade && std::os::unix::net::UnixStream::connect(run_dir.control()).is_ok();
+    let trouble = match run_dir.make() {
+        Err(why) => Some(why),
+        Ok(()) if taken() => Some(format!("another Byname runs at {}", run_dir.control().display())),
+        Ok(()) => None,
+    };
+    match (trouble, configured) {
+        (None, _) => Ok(Some(run_dir)),
+        (Some(why), Some(_)) => Err(fault(why)),
+        (Some(why), None) => {
+            log::warn!("there is no control socket, so neither `byname reload` nor --upgrade: {why}");
+            Ok(None)
+        }
+    }
+}
+
+/// All sockets that a plan wants, and which of its fields say so.
+fn wanted(plan: &Plan) -> Vec<Wanted> {
+    let server = |field: &str| Way::to("server").field(field);
+    let tcp = |address, way| Wanted { address: ListenAddress::Tcp(address), way };
+    let listen = plan.boot.listen.iter().enumerate();
+    listen
+        .map(|(index, listener)| Wanted {
+            address: listener.address.clone(),
+            way: server("listen").item(index),
+        })
+        .chain(plan.boot.admin.map(|address| tcp(address, server("admin"))))
+        .chain(plan.boot.demo_model.map(|address| tcp(address, server("demo_model"))))
+        .collect()
 }
 
 /// A listener as the door knows it.
@@ -177,89 +285,25 @@ fn clients(
     service
 }
 
-fn addresses(plan: &Plan) -> impl Iterator<Item = ListenAddress> {
-    let clients = plan.boot.listen.iter().map(|listener| listener.address.clone());
-    let others = plan.boot.admin.into_iter().chain(plan.boot.demo_model);
-    clients.chain(others.map(ListenAddress::Tcp))
-}
-
-/// The store in which several gateways keep their limits together.
-fn shared_limits(
-    plan: &StorePlan,
-    fleet: &Fleet,
-    metrics: &Arc<Metrics>,
-) -> Result<Arc<dyn Store>, Box<dyn std::error::Error>> {
-    let password = plan.password.as_ref().map(secret).transpose();
-    let ca =
-        plan.ca.as_ref().map(|path| std::fs::read(path).map_err(|why| format!("{}: {why}", path.display())));
-    let redis = RedisPlan {
-        host: plan.host.clone(),
-        port: plan.port,
-        db: plan.db,
-        tls: plan.tls,
-        ca: ca.transpose().map_err(|why| format!("limits_store.ca: {why}"))?,
-        username: plan.username.clone(),
-        password: password.map_err(|why| format!("limits_store.password: {why}"))?,
-        timeout: plan.timeout,
-        prefix: plan.prefix.clone(),
-    };
-    let (took, state, dropped) = (metrics.clone(), metrics.clone(), metrics.clone());
-    let hooks = Hooks {
-        took: Box::new(move |outcome, time| took.store_answered(outcome.label(), time.as_secs_f64())),
-        state: Box::new(move |now| match now {
-            State::Up => {
-                state.store_up.set(1);
-                log::info!("the store of shared limits answers");
-            }
-            State::Down => {
-                state.store_up.set(0);
-                log::warn!("the store of shared limits does not answer: each gateway counts its own share");
-            }
-        }),
-        dropped: Box::new(move |changes| dropped.store_dropped.inc_by(changes)),
-    };
-    let store = RedisStore::new(&redis, hooks, fleet.runtime.handle().clone());
-    Ok(Arc::new(store.map_err(|why| format!("limits_store: {why}"))?))
-}
-
-/// Becomes ready when every listener accepts, and says where.
-fn announce(plan: &Plan, running: Running) {
-    let addresses: Vec<_> = addresses(plan).collect();
-    let clients: Vec<_> = plan.boot.listen.iter().map(|listener| listener.address.to_string()).collect();
-    std::thread::spawn(move || {
-        for address in addresses {
-            while !addresses::answers(&address) {
-                std::thread::sleep(Duration::from_millis(5));
-            }
+/// What is wrong with a plan that only its secrets and certificates can tell. Nothing is started.
+///
+/// # Errors
+/// Every fault; those that may be none in the daemon's own environment say so by their weight.
+pub fn dry(plan: &Plan) -> Result<Vec<Fault>, Vec<Fault>> {
+    let unexpected =
+        |why: &dyn Display| vec![Fault::obstacle(Way::default(), why.to_string(), "report this")];
+    let metrics = Metrics::new().map_err(|why| unexpected(&why))?;
+    let fleet = Fleet::new(&plan.boot.resolvers).map_err(|why| unexpected(&why))?;
+    let lasting = Lasting { fleet: Arc::new(fleet), ledger: Arc::default(), store: None };
+    let mut faults: Vec<_> =
+        plan.store.as_ref().and_then(|store| shared::redis(store).err()).into_iter().collect();
+    faults.extend(certificates::of_listeners(&plan.certificates).err().unwrap_or_default());
+    match assemble(plan, &metrics, &lasting) {
+        Ok(assembled) if faults.is_empty() => Ok(assembled.unwise),
+        Ok(_) => Err(faults),
+        Err(more) => {
+            faults.extend(more);
+            Err(faults)
         }
-        running.ready();
-        log::info!("serving clients on {}", clients.join(", "));
-    });
-}
-
-/// Whose lines are kept only from warnings on.
-const FRAMEWORK: &[&str] = &["pingora", "h2", "rustls"];
-
-/// Events of the daemon's life go to standard error. Pingora's debug and trace lines hold raw heads,
-/// keys included, so they stay off whatever is asked for.
-fn start_log() {
-    use std::io::Write;
-    let mut builder = env_logger::Builder::new();
-    builder.filter_level(log::LevelFilter::Info);
-    builder.parse_env("BYNAME_LOG");
-    builder.format(|out, record| {
-        let foreign = FRAMEWORK.iter().any(|name| record.target().starts_with(name));
-        if foreign && record.level() > log::Level::Warn {
-            return Ok(());
-        }
-        let now = humantime::format_rfc3339_millis(std::time::SystemTime::now());
-        let event = serde_json::json!({
-            "time": now.to_string(),
-            "level": record.level().as_str().to_ascii_lowercase(),
-            "message": record.args().to_string(),
-        });
-        writeln!(out, "{event}")
-    });
-    // A second start in one process keeps the first logger.
-    let _ = builder.try_init();
+    }
 }

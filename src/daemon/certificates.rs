@@ -15,6 +15,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 
+use crate::config::place::{Fault, Way};
 use crate::config::plan::{ClientCerts, Identity, TlsListen, TlsPlan};
 use crate::proxy::peer;
 
@@ -45,20 +46,27 @@ pub fn material(plan: &TlsPlan) -> Result<Material, String> {
     Ok(Material { prepared, fingerprint: hasher.finish() })
 }
 
+/// A complaint of this file as a fault of a field below `tls`: it begins with the field's name.
+pub fn fault(tls: Way, complaint: &str) -> Fault {
+    let (field, wrong) = complaint.split_once(": ").unwrap_or(("", complaint));
+    let way = field.split('.').filter(|name| !name.is_empty()).fold(tls, |way, name| way.field(name));
+    Fault::obstacle(way, wrong, "see to the file, its name and who may read it")
+}
+
 /// What listeners show, by their place among them.
 ///
 /// # Errors
 /// Every listener whose files cannot be used: which field, and what is wrong with its file.
-pub fn of_listeners(plans: &BTreeMap<usize, TlsListen>) -> Result<BTreeMap<usize, ServerConfig>, String> {
+pub fn of_listeners(plans: &BTreeMap<usize, TlsListen>) -> Result<BTreeMap<usize, ServerConfig>, Vec<Fault>> {
     let mut ready = BTreeMap::new();
     let mut wrong = Vec::new();
     for (place, plan) in plans {
         match server_config(plan) {
             Ok(config) => drop(ready.insert(*place, config)),
-            Err(why) => wrong.push(format!("server.listen[{place}].tls{why}")),
+            Err(why) => wrong.push(fault(Way::to("server").field("listen").item(*place).field("tls"), &why)),
         }
     }
-    if wrong.is_empty() { Ok(ready) } else { Err(wrong.join("\n")) }
+    if wrong.is_empty() { Ok(ready) } else { Err(wrong) }
 }
 
 /// TLS 1.2 or newer with what a plan names, and HTTP/2 or HTTP/1.1 as the client prefers. Resumed sessions need

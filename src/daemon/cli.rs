@@ -8,9 +8,17 @@ use structopt::clap::AppSettings;
 /// What the operator asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
-    Serve { file: PathBuf },
+    Serve { file: PathBuf, upgrade: bool, background: Background },
     Test { file: PathBuf },
+    Reload { file: PathBuf },
     Keygen { prefix: Option<String> },
+}
+
+/// Whether the terminal is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Background {
+    Yes,
+    No,
 }
 
 #[derive(StructOpt)]
@@ -27,12 +35,24 @@ struct Args {
     /// Checks the configuration, prints every complaint and leaves: 0 if it is good, 64 if not
     #[structopt(short, long)]
     test: bool,
+    /// Takes the listening sockets over from the Byname that runs with this file; no connection is refused
+    #[structopt(short, long)]
+    upgrade: bool,
+    /// Goes on in the background, and returns when the background serves
+    #[structopt(short, long)]
+    daemon: bool,
     #[structopt(subcommand)]
     sub: Option<Sub>,
 }
 
 #[derive(StructOpt)]
 enum Sub {
+    /// Has the Byname that runs with this file read it again, and waits: 0 if it is taken, 64 if it is refused
+    Reload {
+        /// The configuration file
+        #[structopt(short = "c", long, parse(from_os_str), default_value = "conf/byname.yaml")]
+        config: PathBuf,
+    },
     /// Makes a random client key and prints it with the digest that goes into the configuration
     Keygen {
         /// Begins the key, so that people see whose it is
@@ -56,8 +76,13 @@ pub fn parse() -> Command {
 fn command(args: Args) -> Command {
     match args.sub {
         Some(Sub::Keygen { prefix }) => Command::Keygen { prefix },
+        Some(Sub::Reload { config }) => Command::Reload { file: config },
         None if args.test => Command::Test { file: args.config },
-        None => Command::Serve { file: args.config },
+        None => Command::Serve {
+            file: args.config,
+            upgrade: args.upgrade,
+            background: if args.daemon { Background::Yes } else { Background::No },
+        },
     }
 }
 
@@ -73,7 +98,11 @@ mod tests {
     #[test]
     fn each_form_is_understood() {
         let file = PathBuf::from("conf/byname.yaml");
-        assert_eq!(parsed(&[]), Some(Command::Serve { file: file.clone() }));
+        let serve = |upgrade, background| Some(Command::Serve { file: file.clone(), upgrade, background });
+        assert_eq!(parsed(&[]), serve(false, Background::No));
+        assert_eq!(parsed(&["-u", "-d"]), serve(true, Background::Yes));
+        assert_eq!(parsed(&["--upgrade", "--daemon"]), serve(true, Background::Yes));
+        assert_eq!(parsed(&["reload", "-c", "x"]), Some(Command::Reload { file: "x".into() }));
         assert_eq!(parsed(&["-t"]), Some(Command::Test { file: file.clone() }));
         assert_eq!(parsed(&["--test", "-c", "x"]), Some(Command::Test { file: "x".into() }));
         assert_eq!(parsed(&["keygen"]), Some(Command::Keygen { prefix: None }));

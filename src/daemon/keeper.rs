@@ -1,7 +1,7 @@
 //! Keeps what was used of days and months on disk, so that a restart does not give it away again.
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::budgets::{Budgets, Kept};
@@ -13,7 +13,9 @@ const EVERY: Duration = Duration::from_millis(500);
 
 /// Writes a ledger down.
 pub struct Keeper {
-    budgets: Budgets,
+    directory: PathBuf,
+    /// Only one process can have it open; none while another one has taken it over.
+    budgets: Mutex<Option<Budgets>>,
     ledger: Arc<Ledger>,
     /// What is on disk.
     written: Mutex<Vec<Used>>,
@@ -31,7 +33,12 @@ impl Keeper {
         ledger.restore(
             kept.into_iter().map(|(name, kept)| (name, spent(kept.day), spent(kept.month))).collect(),
         );
-        let keeper = Arc::new(Self { budgets, written: Mutex::new(ledger.used()), ledger });
+        let keeper = Arc::new(Self {
+            directory: directory.to_owned(),
+            budgets: Mutex::new(Some(budgets)),
+            written: Mutex::new(ledger.used()),
+            ledger,
+        });
         let writing = keeper.clone();
         std::thread::Builder::new()
             .name("budgets".into())
@@ -45,9 +52,28 @@ impl Keeper {
         Ok(keeper)
     }
 
+    /// Writes what has changed, and lets another process have the database.
+    pub fn close(&self) {
+        self.flush();
+        held(&self.budgets).take();
+    }
+
+    /// Takes the database back after [`Keeper::close`].
+    pub fn reopen(&self) {
+        let mut budgets = held(&self.budgets);
+        if budgets.is_none() {
+            match Budgets::open(&self.directory) {
+                Ok(open) => *budgets = Some(open),
+                Err(why) => log::error!("budgets cannot be kept: {why}"),
+            }
+        }
+    }
+
     /// Writes what has changed.
     pub fn flush(&self) {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let budgets = held(&self.budgets);
+        let Some(budgets) = &*budgets else { return };
+        let mut written = held(&self.written);
         let mut used = self.ledger.used();
         used.sort_by(|one, other| one.0.cmp(&other.0));
         if *written == used {
@@ -58,9 +84,13 @@ impl Keeper {
             .iter()
             .map(|(name, day, month)| (name.clone(), Kept { day: pair(*day), month: pair(*month) }))
             .collect();
-        match self.budgets.save(&all) {
+        match budgets.save(&all) {
             Ok(()) => *written = used,
             Err(why) => log::error!("budgets cannot be kept: {why}"),
         }
     }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

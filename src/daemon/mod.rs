@@ -1,55 +1,107 @@
 //! What keeps it alive: files, DNS, signals, the process. Everything below is told what these are.
 
-mod addresses;
 pub mod admin;
 pub mod assemble;
 pub mod boot;
 pub mod budgets;
 mod certificates;
 pub mod cli;
+mod control;
 pub mod demo;
+mod detach;
+mod events;
 pub mod fleet;
+mod handover;
 mod keeper;
 pub mod keygen;
 mod ledger;
 pub mod load;
+mod notify;
 mod observe;
 mod probe;
+mod ready;
+pub mod reload;
 mod resolver;
+mod run_dir;
 #[cfg(test)]
 mod scratch;
 mod secrets;
+mod shared;
+pub mod signals;
+mod sockets;
 pub mod stop;
 pub mod store;
 mod watch;
 
+use std::fmt::Display;
+use std::path::Path;
 use std::process::ExitCode;
+
+use crate::config::place::{Fault, Weight};
 
 /// Bad usage or a bad configuration (EX_USAGE in sysexits.h).
 const EX_USAGE: u8 = 64;
+/// Nobody is there to do it (EX_UNAVAILABLE in sysexits.h).
+const EX_UNAVAILABLE: u8 = 69;
 
 /// Runs what the command line asks for.
 pub fn run(command: cli::Command) -> ExitCode {
     match command {
         cli::Command::Keygen { prefix } => keygen::run(prefix.as_deref()),
-        cli::Command::Test { file } => match load::plan(&file) {
-            Ok(_) => {
-                eprintln!("{}: the configuration is good", file.display());
-                ExitCode::SUCCESS
+        cli::Command::Reload { file } => {
+            let configured = load::run_dir(&file);
+            control::ask_to_reload(&run_dir::RunDir::of(configured.as_deref(), &file))
+        }
+        cli::Command::Test { file } => test(&file),
+        cli::Command::Serve { file, upgrade, background: cli::Background::Yes }
+            if !detach::is_background() =>
+        {
+            // What is wrong with it is best told before the terminal is left.
+            let tested = if upgrade { Ok(()) } else { load::load(&file).map(drop) };
+            tested.map_or_else(
+                |complaints| refuse(&complaints),
+                |()| detach::start().unwrap_or_else(|why| refuse(&why)),
+            )
+        }
+        cli::Command::Serve { file, upgrade, background: _ } => {
+            detach::leave_terminal();
+            events::start();
+            match load::load(&file) {
+                Ok(loaded) => match boot::serve(&loaded, boot::Start { file, upgrade }) {
+                    Ok(code) => code,
+                    Err(problem) => refuse(&problem),
+                },
+                Err(complaints) => refuse(&complaints),
             }
-            Err(complaints) => refuse(&complaints),
-        },
-        cli::Command::Serve { file } => match load::plan(&file) {
-            Ok(plan) => match boot::serve(&plan) {
-                Ok(code) => code,
-                Err(problem) => refuse(&problem),
-            },
-            Err(complaints) => refuse(&complaints),
-        },
+        }
     }
 }
 
-fn refuse(problem: &dyn std::fmt::Display) -> ExitCode {
+/// `-t`: everything that can be known without starting.
+fn test(file: &Path) -> ExitCode {
+    let loaded = match load::load(file) {
+        Ok(loaded) => loaded,
+        Err(complaints) => return refuse(&complaints),
+    };
+    let (faults, unwise) = match boot::dry(&loaded.plan) {
+        Ok(unwise) => (Vec::new(), unwise),
+        Err(faults) => (faults, Vec::new()),
+    };
+    // systemd runs us in the daemon's own environment; a terminal has another one.
+    let here = std::env::var_os("INVOCATION_ID").is_some();
+    let (bad, perhaps): (Vec<Fault>, Vec<Fault>) =
+        faults.into_iter().partition(|fault| here || fault.weight == Weight::Obstacle);
+    for warning in loaded.located(&[perhaps, unwise].concat()).iter() {
+        eprintln!("warning: {warning}");
+    }
+    if !bad.is_empty() {
+        return refuse(&loaded.located(&bad));
+    }
+    eprintln!("{}: the configuration is good", file.display());
+    ExitCode::SUCCESS
+}
+
+fn refuse(problem: &dyn Display) -> ExitCode {
     eprintln!("{problem}");
     ExitCode::from(EX_USAGE)
 }

@@ -1,122 +1,156 @@
-//! Stopping: TERM lets running requests end and leaves with the last of them; INT leaves now.
+//! Leaving: TERM lets running requests end and leaves with the last of them; INT leaves now; a process that
+//! has handed over leaves when nobody comes to it any more.
 //!
-//! Pingora sleeps its whole grace period after TERM, whether anything runs or not. So a thread of ours
+//! Pingora sleeps its whole grace period after a signal, whether anything runs or not. So a thread of ours
 //! watches the requests and ends the process as soon as there is none.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use super::keeper::Keeper;
+use super::notify;
+use super::run_dir::RunDir;
+use super::sockets::Sockets;
+use crate::config::live::Live;
+use crate::config::snapshot::Snapshot;
 use crate::metrics::Metrics;
+use crate::proxy::Gateway;
 use crate::proxy::access_log::AccessLog;
+use crate::proxy::door::seats::Seats;
+use crate::proxy::life::{Life, Stage};
 
 /// How often the watching thread looks.
 const LOOK: Duration = Duration::from_millis(10);
 /// How long the last lines of the access log may take.
 const LAST_LINES: Duration = Duration::from_secs(1);
+/// How long requests that are cut may take to be told.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
-const STARTING: u8 = 0;
-const READY: u8 = 1;
-const STOPPING: u8 = 2;
-
-/// Where the daemon is in its life. Clones share it.
-#[derive(Clone, Default)]
-pub struct Running(Arc<AtomicU8>);
-
-impl Running {
-    /// The listeners accept.
-    pub fn ready(&self) {
-        // A daemon that is stopping does not become ready again.
-        let _ = self.0.compare_exchange(STARTING, READY, Ordering::AcqRel, Ordering::Acquire);
-    }
-
-    /// Whether new requests are welcome.
-    pub fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Acquire) == READY
-    }
-
-    fn stop(&self) {
-        self.0.store(STOPPING, Ordering::Release);
-    }
-}
-
-/// Waits for the signals that end the daemon.
-pub struct Signals {
-    pub running: Running,
+/// All that leaving takes. One for the process.
+pub struct Leaving {
+    pub life: Arc<Life>,
+    pub live: Arc<Live<Snapshot>>,
     pub metrics: Arc<Metrics>,
-    pub last: LastWords,
-    pub drain: Duration,
-}
-
-/// What has to be written before the process ends.
-#[derive(Clone)]
-pub struct LastWords {
     pub log: AccessLog,
+    /// The connections of clients.
+    pub seats: Arc<Seats>,
     /// What was used of budgets, if it is kept here.
     pub keeper: Option<Arc<Keeper>>,
+    pub sockets: Sockets,
+    pub run_dir: Option<RunDir>,
+    told: watch::Sender<bool>,
 }
 
-impl LastWords {
-    fn write(&self) {
-        if let Some(keeper) = &self.keeper {
-            keeper.flush();
-        }
-        self.log.flush(LAST_LINES);
+impl Leaving {
+    /// For a process that nobody has told to leave.
+    pub fn new(
+        gateway: Gateway,
+        keeper: Option<Arc<Keeper>>,
+        sockets: Sockets,
+        run_dir: Option<RunDir>,
+    ) -> Self {
+        let Gateway { life, live, metrics, log, seats, .. } = gateway;
+        Self { life, live, metrics, log, seats, keeper, sockets, run_dir, told: watch::Sender::new(false) }
     }
-}
 
-#[async_trait]
-impl ShutdownSignalWatch for Signals {
-    async fn recv(&self) -> ShutdownSignal {
-        let (Ok(mut term), Ok(mut int), Ok(mut quit)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::quit()))
-        else {
-            log::error!("signals cannot be handled; stop the daemon with KILL");
-            return std::future::pending().await;
-        };
-        let (name, graceful) = tokio::select! {
-            _ = term.recv() => ("TERM", true),
-            _ = quit.recv() => ("QUIT", true),
-            _ = int.recv() => ("INT", false),
-        };
-        self.running.stop();
-        if !graceful {
-            log::info!("{name}: stopping now");
-            self.last.write();
-            return ShutdownSignal::FastShutdown;
+    /// What Pingora waits for.
+    pub fn watch(&self) -> Told {
+        Told(self.told.subscribe())
+    }
+
+    /// TERM. Stops accepting, and leaves with the last running request; asked a second time, leaves now.
+    pub fn stop(self: &Arc<Self>) {
+        let before = self.life.stage();
+        if before == Stage::Starting || !self.life.go_on(Stage::Stopping) {
+            self.now("TERM");
         }
-        log::info!("{name}: stopping when {} running requests have ended", self.metrics.serving.get());
-        let (metrics, end) = (self.metrics.clone(), Instant::now() + self.drain);
-        let (watching, last) = (self.last.clone(), self.last.clone());
-        std::thread::spawn(move || leave_with_the_last(&metrics, &watching, end));
-        tokio::spawn(async move {
-            // A second signal means now.
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = int.recv() => {}
+        let running = self.metrics.serving.get();
+        log::info!("TERM: stopping when {running} running requests have ended");
+        if before != Stage::HandedOver {
+            notify::stopping(&format!("stopping when {running} running requests have ended"));
+            self.forget_run_dir();
+        }
+        self.leave(|this| this.metrics.serving.get() == 0);
+    }
+
+    /// Another process serves in our place. What comes on our connections is still answered.
+    pub fn handed_over(self: &Arc<Self>, successor: u32) {
+        if !self.life.go_on(Stage::HandedOver) {
+            return;
+        }
+        self.metrics.upgrades.taken.inc();
+        log::info!("process {successor} serves from now on; leaving when our connections have ended");
+        notify::successor(successor);
+        // Those that are kept have their next request answered, and are told that it was the last.
+        self.leave(|this| this.seats.count() == 0);
+    }
+
+    /// INT: ends the process.
+    pub fn now(&self, why: &str) -> ! {
+        log::info!("{why}: stopping now, {} running requests are cut", self.metrics.serving.get());
+        if self.life.stage() < Stage::HandedOver {
+            notify::stopping("stopping now");
+            self.forget_run_dir();
+        }
+        self.last_words();
+        std::process::exit(0)
+    }
+
+    fn leave(self: &Arc<Self>, is_over: impl Fn(&Self) -> bool + Send + 'static) {
+        let end = Instant::now() + self.live.load().drain;
+        self.life.end_at(end);
+        self.sockets.close();
+        self.told.send_replace(true);
+        let this = self.clone();
+        std::thread::spawn(move || {
+            // Requests whose head was just read count from their first hook on.
+            std::thread::sleep(LOOK);
+            while !is_over(&this) && Instant::now() < end {
+                std::thread::sleep(LOOK);
             }
-            last.write();
+            let left = this.metrics.serving.get();
+            if left > 0 {
+                log::warn!("the time to drain is over: {left} requests are cut");
+            }
+            while this.metrics.serving.get() > 0 && Instant::now() < end + LAST_WORDS {
+                std::thread::sleep(LOOK);
+            }
+            this.last_words();
             std::process::exit(0);
         });
-        ShutdownSignal::GracefulTerminate
+    }
+
+    fn forget_run_dir(&self) {
+        if let Some(run_dir) = &self.run_dir {
+            run_dir.clear();
+        }
+    }
+
+    /// Writes what has to be written before the process ends.
+    fn last_words(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.close();
+        }
+        self.log.flush(LAST_LINES);
+        log::info!("stopped");
     }
 }
 
-fn leave_with_the_last(metrics: &Metrics, last: &LastWords, end: Instant) {
-    // Requests whose head was just read count from their first hook on.
-    std::thread::sleep(LOOK);
-    while metrics.serving.get() > 0 && Instant::now() < end {
-        std::thread::sleep(LOOK);
+/// Tells Pingora when to stop accepting.
+pub struct Told(watch::Receiver<bool>);
+
+#[async_trait]
+impl ShutdownSignalWatch for Told {
+    async fn recv(&self) -> ShutdownSignal {
+        let mut told = self.0.clone();
+        if told.wait_for(|told| *told).await.is_err() {
+            // Whoever could tell us is gone, and so is the process, in a moment.
+            return std::future::pending().await;
+        }
+        ShutdownSignal::GracefulTerminate
     }
-    let left = metrics.serving.get();
-    if left > 0 {
-        log::warn!("the time to drain is over: {left} requests are cut");
-    }
-    last.write();
-    std::process::exit(0);
 }

@@ -101,6 +101,8 @@ pub enum UpstreamFault {
     TooLarge,
     /// The answer ended before it was complete.
     Truncated,
+    /// We had to leave before it was: nobody's fault but ours.
+    DrainOver,
 }
 
 const _: () = assert!(size_of::<UpstreamFault>() <= 8 && size_of::<Option<UpstreamFault>>() <= 8);
@@ -138,6 +140,7 @@ impl UpstreamFault {
             Self::EventTooLarge => "event_too_large",
             Self::TooLarge => "too_large",
             Self::Truncated => "truncated",
+            Self::DrainOver => "drain_over",
         }
     }
 }

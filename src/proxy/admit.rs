@@ -12,6 +12,7 @@ use super::buffered::Buffered;
 use super::exchange::{Exchange, Incoming, Relay};
 use super::held::Control;
 use super::intake::{self, NoBody};
+use super::life::Life;
 use super::quota;
 use super::shield::Shield;
 use crate::config::plan::Caps;
@@ -39,6 +40,7 @@ pub async fn admit(
     session: &mut HttpSession,
     exchange: &mut Exchange,
     shield: &Shield,
+    life: &Arc<Life>,
     buffered: &Buffered,
     metrics: &Metrics,
 ) -> Result<Admitted, NoBody> {
@@ -77,19 +79,19 @@ pub async fn admit(
             let quota = quota::take(session, exchange, &entry, &asked, &body).await?;
             let version = session.req_header().version;
             let incoming = Incoming { request: asked, quota, body, room, version };
-            Ok(Admitted::Relay(relay(exchange, incoming, &entry)))
+            Ok(Admitted::Relay(relay(exchange, incoming, &entry, life)))
         }
     }
 }
 
-fn relay(exchange: &Exchange, incoming: Incoming, entry: &AliasEntry) -> Box<Relay> {
+fn relay(exchange: &Exchange, incoming: Incoming, entry: &AliasEntry, life: &Arc<Life>) -> Box<Relay> {
     let now = exchange.arrived;
     // Until a route is chosen.
     let total = entry.routes.first().map(|route| route.pool.timeouts.total).unwrap_or_default();
     let end = now + total;
     let created = exchange.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let voice = Voice::new(exchange.id.as_str(), created, incoming.request.alias());
-    let control = Arc::new(Control::new(now, end));
+    let control = Arc::new(Control::new(now, end, life.clone()));
     Box::new(Relay::new(incoming, voice, control, now, entry))
 }
 

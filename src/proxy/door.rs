@@ -24,8 +24,9 @@ use pingora_core::services::listening::Service;
 use pingora_proxy::{HttpProxy, ProxyHttp, ProxyServiceBuilder};
 
 use super::corked::Corking;
-use super::exchange::{Exchange, Stage};
+use super::exchange::{self, Exchange};
 use super::held::WayBack;
+use super::life::Stage;
 use super::network::Network;
 use super::{Gateway, access_log, held, reply};
 use crate::error::GatewayError;
@@ -172,9 +173,14 @@ impl Door {
 
     /// Serves a request whose head has been read, and tells the connection if it is kept.
     async fn request(&self, mut session: HttpSession, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
-        if *shutdown.borrow() {
-            Box::pin(self.draining(&mut session)).await;
-            return None;
+        match self.gateway.life.stage() {
+            Stage::Starting | Stage::Serving => {}
+            // Another process serves, and the next request is to go there.
+            Stage::HandedOver => session.set_keepalive_reuses_remaining(Some(0)),
+            Stage::Stopping => {
+                Box::pin(self.draining(&mut session)).await;
+                return None;
+            }
         }
         let way_back = WayBack::default();
         let carried = held::carry(Box::new(session), way_back.clone());
@@ -189,7 +195,7 @@ impl Door {
     async fn turn_away(&self, session: &mut HttpSession, refusal: GatewayError) {
         let mut exchange = self.gateway.new_ctx();
         if reply::turn_away(session, &mut exchange, refusal).await.is_err() {
-            exchange.stage = Stage::Arrived;
+            exchange.stage = exchange::Stage::Arrived;
         }
         access_log::remember(&self.gateway.log, &self.gateway.metrics, &mut exchange);
         session.shutdown().await;
@@ -199,7 +205,7 @@ impl Door {
     async fn draining(&self, session: &mut HttpSession) {
         let mut exchange: Exchange = self.gateway.new_ctx();
         if reply::refuse(session, &mut exchange, GatewayError::Draining).await.is_err() {
-            exchange.stage = Stage::Arrived;
+            exchange.stage = exchange::Stage::Arrived;
         }
         access_log::remember(&self.gateway.log, &self.gateway.metrics, &mut exchange);
     }

@@ -13,6 +13,7 @@ mod exchange;
 mod gathered;
 mod held;
 mod intake;
+pub mod life;
 mod network;
 mod next;
 pub mod peer;
@@ -39,6 +40,7 @@ use self::buffered::Buffered;
 use self::door::seats::Seats;
 use self::exchange::{Client, Exchange, Stage};
 use self::intake::NoBody;
+use self::life::Life;
 use self::shield::Shield;
 use crate::config::live::Live;
 use crate::config::snapshot::Snapshot;
@@ -58,6 +60,7 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     pub log: AccessLog,
     pub shield: Arc<Shield>,
+    pub life: Arc<Life>,
     pub seats: Arc<Seats>,
     pub buffered: Buffered,
 }
@@ -78,7 +81,8 @@ impl ProxyHttp for Gateway {
         let real = &mut session.downstream_session;
         exchange.way_back = held::give_back(real);
         real.set_write_timeout(Some(exchange.snapshot.caps.write_timeout));
-        match admit::admit(real, exchange, &self.shield, &self.buffered, &self.metrics).await {
+        let Self { shield, life, buffered, metrics, .. } = self;
+        match admit::admit(real, exchange, shield, life, buffered, metrics).await {
             Ok(Admitted::Page(body)) => {
                 if let Err(gone) = reply::page(real, exchange, body).await {
                     exchange.stage = Stage::Arrived;

@@ -3,13 +3,22 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pingora_timeout::fast_timeout::fast_sleep;
 
 /// Waits for deadlines, one at a time. Nothing is set before the first wait.
-#[derive(Default)]
-pub struct Timer(Option<Set>);
+pub struct Timer {
+    set: Option<Set>,
+    /// The longest that it sleeps before it is asked for the deadline again.
+    look: Duration,
+}
+
+impl Default for Timer {
+    fn default() -> Self {
+        Self { set: None, look: Duration::MAX }
+    }
+}
 
 struct Set {
     at: Instant,
@@ -17,26 +26,32 @@ struct Set {
 }
 
 impl Timer {
+    /// One that looks at the deadline so often, for one that may come nearer while nothing else happens.
+    pub fn looking_every(look: Duration) -> Self {
+        Self { set: None, look }
+    }
+
     /// Ready, with the time, once `deadline` has passed.
     ///
     /// A deadline that has moved away since the last wait leaves the timer alone; it goes off at the old one
     /// and is set again. One that has come nearer sets it anew.
     pub fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Instant> {
         loop {
-            let set = match self.0.take() {
+            let set = match self.set.take() {
                 // The usual case, without a look at the clock.
-                Some(set) if set.at <= deadline => self.0.insert(set),
+                Some(set) if set.at <= deadline => self.set.insert(set),
                 Some(_) | None => {
                     let now = Instant::now();
                     if deadline <= now {
                         return Poll::Ready(now);
                     }
-                    self.0.insert(Set { at: deadline, sleep: Box::pin(fast_sleep(deadline - now)) })
+                    let wait = (deadline - now).min(self.look);
+                    self.set.insert(Set { at: now + wait, sleep: Box::pin(fast_sleep(wait)) })
                 }
             };
             ready!(set.sleep.as_mut().poll(cx));
             // One that went off must not be polled again.
-            self.0 = None;
+            self.set = None;
         }
     }
 }
@@ -44,7 +59,6 @@ impl Timer {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::time::Duration;
 
     use super::*;
 

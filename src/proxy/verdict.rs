@@ -168,6 +168,9 @@ fn close(relay: &mut Relay, entry: &AliasEntry, last_word: impl FnOnce(&mut Atte
 /// The refusal that a failed request ends with.
 pub fn refusal(fault: Option<UpstreamFault>, failures: Failures, alias: &Alias) -> GatewayError {
     let fault = fault.unwrap_or(UpstreamFault::NoBackend);
+    if fault == UpstreamFault::DrainOver {
+        return GatewayError::Draining;
+    }
     let down = |fault| GatewayError::UpstreamDown { alias: alias.clone(), fault };
     match (failover::judge(fault).told, failures) {
         (Told::Rejected(why), _) => GatewayError::Rejected(why),

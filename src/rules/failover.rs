@@ -76,6 +76,7 @@ pub fn judge(fault: UpstreamFault) -> Meaning {
         UpstreamFault::FirstByteTimeout | UpstreamFault::IdleTimeout => {
             meaning(Again::OutOfTime, Blame::TooSlow, Told::Unavailable)
         }
+        UpstreamFault::DrainOver => meaning(Again::Never, Blame::Nobody, Told::Unavailable),
         UpstreamFault::TotalTimeout => meaning(Again::Never, Blame::TooSlow, Told::Unavailable),
         UpstreamFault::Reset
         | UpstreamFault::BadResponse

@@ -303,6 +303,11 @@ impl Pool {
         }
     }
 
+    /// Whether anyone in it can be asked now.
+    pub fn has_anyone(&self, now: Tick) -> bool {
+        self.members.load().all.iter().any(|member| member.can_be_asked(&self.breaker, Mood::Calm, now))
+    }
+
     /// Whether nobody else could do the work of one that fails. At most half of a pool is let go of, but
     /// when nobody answers any more, all of them: then refusing at once is the best there is.
     pub(super) fn spare(&self, failing: &Arc<Member>, now: Tick) -> Spare {

@@ -18,4 +18,5 @@ mod held; // what is held, released, ended and left
 mod kit; // what the others stand on
 mod limits; // what limits let through, refuse, cost and tell
 mod listeners; // addresses, TLS, client certificates, Unix sockets
+mod operate; // reload, stop, upgrade, systemd
 mod readme; // the README does what it says

@@ -3,7 +3,7 @@
 mod listen;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::config::plan::{Boot, Caps, Clients, ListenAddress, Listener, Speaks, 
 use crate::config::units::{DAY, TICK, count, duration, shown_size, size, whole};
 use listen::{Taken, listeners};
 
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 24] = [
     "listen",
     "admin",
     "demo_model",
@@ -38,6 +38,8 @@ const FIELDS: [&str; 22] = [
     "rate_limit_headers",
     "unknown_keys_per_minute",
     "state_dir",
+    "run_dir",
+    "admin_public",
 ];
 
 const KIB: usize = 1 << 10;
@@ -45,7 +47,7 @@ const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
 const TIB: usize = 1 << 40;
 
-const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 const THREADS: usize = 2;
 /// More threads than this are a slip: no machine of ours has so many cores.
 const THREADS_BOUNDS: RangeInclusive<usize> = 1..=256;
@@ -78,6 +80,7 @@ pub(super) struct Server {
     pub(super) boot: Boot,
     pub(super) certificates: BTreeMap<usize, TlsListen>,
     pub(super) caps: Caps,
+    pub(super) drain: Duration,
     pub(super) clients: Clients,
     pub(super) openai_models: bool,
     pub(super) rate_limit_headers: bool,
@@ -96,7 +99,18 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
             Ok((vec![usual], BTreeMap::new()))
         }
     };
-    let admin = fields.get("admin").map(|at| taken.claim(&at, address(&at, out)?, out)).transpose();
+    let public = fields.or("admin_public", false, out, truth);
+    let admin = fields
+        .get("admin")
+        .map(|at| {
+            let admin = address(&at, out)?;
+            // A flag that could not be read has been complained about.
+            if public != Ok(false) {
+                return taken.claim(&at, admin, out);
+            }
+            taken.claim(&at, private(&at, admin, out)?, out)
+        })
+        .transpose();
     let demo_model =
         fields.get("demo_model").map(|at| taken.claim(&at, loopback(&at, out)?, out)).transpose();
 
@@ -117,6 +131,9 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
         .or("unknown_keys_per_minute", UNKNOWN_KEYS, out, |at, out| whole(at, UNKNOWN_KEYS_BOUNDS, out));
     let state_dir =
         fields.or("state_dir", None, out, |at, out| path::directory(at, "/var/lib/byname", out).map(Some));
+    let run_dir =
+        fields.or("run_dir", None, out, |at, out| path::directory(at, "/run/byname", out).map(Some));
+    public?;
     let (listen, certificates) = listen?;
     Ok(Server {
         boot: Boot {
@@ -124,9 +141,9 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
             admin: admin?,
             demo_model: demo_model?,
             threads: threads?,
-            drain: drain?,
             resolvers: resolvers?,
             state_dir: state_dir?,
+            run_dir: run_dir?,
         },
         certificates,
         clients: clients?,
@@ -138,10 +155,17 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
             body_timeout: body_timeout?,
             write_timeout: write_timeout?,
         },
+        drain: drain?,
         openai_models: openai_models?,
         rate_limit_headers: rate_limit_headers?,
         unknown_keys_per_minute: unknown_keys_per_minute?,
     })
+}
+
+/// The directory of the control socket, whatever else is wrong with the section.
+pub(super) fn run_dir(at: &At<'_>, unsaid: &mut Complaints) -> Option<std::path::PathBuf> {
+    let written = at.fields(&FIELDS, unsaid).ok()?.get("run_dir")?;
+    path::directory(&written, "/run/byname", unsaid).ok()
 }
 
 /// How much clients may take; `max_body` is what the largest request takes.
@@ -192,6 +216,19 @@ fn address(at: &At<'_>, out: &mut Complaints) -> Result<SocketAddr, Told> {
     }
 }
 
+/// Whoever reads the operator's pages learns who the backends are.
+fn private(at: &At<'_>, address: SocketAddr, out: &mut Complaints) -> Result<SocketAddr, Told> {
+    let near = match address.ip().to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    };
+    if near {
+        return Ok(address);
+    }
+    let wrong = "may be reached from anywhere, and its pages name every backend";
+    Err(at.complain(out, wrong, "write a loopback or private address, or `admin_public: true` next to it"))
+}
+
 fn loopback(at: &At<'_>, out: &mut Complaints) -> Result<SocketAddr, Told> {
     let address = address(at, out)?;
     if address.ip().is_loopback() {
@@ -233,6 +270,17 @@ mod tests {
             "1.2.3:80",
         ] {
             assert!(reading(bad, address).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_operators_pages_are_not_for_everybody() {
+        for near in ["127.0.0.1:1", "10.1.2.3:1", "'[::1]:1'", "'[fd00::1]:1'"] {
+            assert!(reading(&format!("{{ admin: {near} }}"), server).is_ok(), "{near}");
+        }
+        for far in ["0.0.0.0:1", "8.8.8.8:1", "'[::]:1'", "'[2001:db8::1]:1'"] {
+            assert!(reading(&format!("{{ admin: {far} }}"), server).is_err(), "{far}");
+            assert!(reading(&format!("{{ admin: {far}, admin_public: true }}"), server).is_ok(), "{far}");
         }
     }
 

@@ -88,6 +88,6 @@ fn every_listener_is_told_by_its_place() {
     assert_eq!(of_listeners(&good).unwrap().into_keys().collect::<Vec<_>>(), [0, 3]);
     let bad = BTreeMap::from([(0, plan("none.pem")), (1, plan("good.pem")), (2, plan("missing.pem"))]);
     let told = of_listeners(&bad).unwrap_err();
-    let places: Vec<_> = told.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    let places: Vec<_> = told.iter().map(|fault| fault.way.to_string()).collect();
     assert_eq!(places, ["server.listen[0].tls.cert", "server.listen[2].tls.cert"]);
 }

@@ -44,7 +44,9 @@ impl Generations {
     }
 
     fn take(&self, pool: &str) -> Snapshot {
-        assemble(&plan(pool), &self.metrics, &self.lasting).unwrap_or_else(|bad| panic!("{bad}"))
+        assemble(&plan(pool), &self.metrics, &self.lasting)
+            .unwrap_or_else(|bad| panic!("{bad:?}"))
+            .begin(&self.lasting.fleet)
     }
 }
 

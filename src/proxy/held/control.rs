@@ -3,11 +3,13 @@
 //! Both run in the request's one task and never at the same time; the atomics are there because
 //! Pingora's traits ask for `Sync`, and cost no more than plain fields.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::atomic::AtomicCell;
 
 use crate::error::UpstreamFault;
+use crate::proxy::life::Life;
 
 /// How the client's answer is framed, known when it is let go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,8 @@ enum Stage {
 #[derive(Debug)]
 pub struct Control {
     began: Instant,
+    /// The daemon's, which may end before the request does.
+    life: Arc<Life>,
     /// When the whole request is over.
     end: AtomicCell<u64>,
     first: AtomicCell<u64>,
@@ -60,10 +64,11 @@ pub struct Control {
 
 impl Control {
     /// Nothing has been asked yet; only the end of the whole request counts.
-    pub fn new(now: Instant, end: Instant) -> Self {
+    pub fn new(now: Instant, end: Instant, life: Arc<Life>) -> Self {
         let whole = nanos(end.saturating_duration_since(now));
         Self {
             began: now,
+            life,
             end: AtomicCell::new(whole),
             first: AtomicCell::new(whole),
             idle: AtomicCell::new(whole),
@@ -161,12 +166,16 @@ impl Control {
             Stage::Cut => 0,
         };
         let at = self.alive.load().saturating_add(wait).min(self.end.load());
-        self.began + Duration::from_nanos(at)
+        let own = self.began + Duration::from_nanos(at);
+        self.life.end().map_or(own, |end| end.min(own))
     }
 
     /// Held session: a deadline has passed. Says which, unless the answer was over anyway.
     pub fn overdue(&self, now: Instant) {
         let fault = match self.stage.load() {
+            Stage::Waiting | Stage::Answering if self.life.end().is_some_and(|end| end <= now) => {
+                UpstreamFault::DrainOver
+            }
             Stage::Waiting | Stage::Answering if self.since(now) >= self.end.load() => {
                 UpstreamFault::TotalTimeout
             }
@@ -190,7 +199,7 @@ mod tests {
 
     fn waiting() -> (Control, Instant) {
         let now = Instant::now();
-        let control = Control::new(now, now + 10 * S);
+        let control = Control::new(now, now + 10 * S, Arc::default());
         control.begin(Patience { first: 5 * S, idle: 2 * S });
         control.connected(now);
         (control, now)
@@ -224,6 +233,15 @@ mod tests {
         control.complete(now);
         control.overdue(now + 10 * S);
         assert_eq!(control.fault(), None);
+    }
+
+    #[test]
+    fn the_end_of_the_daemon_is_nobodys_fault_and_bounds_them_all() {
+        let (control, now) = waiting();
+        control.life.end_at(now + S);
+        assert_eq!(control.deadline(), now + S);
+        control.overdue(now + S);
+        assert_eq!(control.fault(), Some(UpstreamFault::DrainOver));
     }
 
     #[test]

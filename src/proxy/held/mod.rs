@@ -17,7 +17,7 @@ mod session;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pingora_core::protocols::http::HttpTask;
@@ -37,6 +37,9 @@ pub const OVERDUE: ErrorType = ErrorType::Custom("held: overdue");
 /// The type of the error with which a backend's early end ends an attempt.
 pub const USELESS: ErrorType = ErrorType::Custom("held: ended before it was useful");
 
+/// How long a timer sleeps at most before it asks again when the deadline is: so soon does a silent stream
+/// learn that the daemon is leaving.
+const LOOK: Duration = Duration::from_secs(1);
 /// A client has its write timeout for so much of an answer at a time, however long all of it is.
 const SLICE: usize = 64 * 1024;
 
@@ -111,7 +114,7 @@ pub fn carry(real: Box<HttpSession>, way_back: WayBack) -> HttpSession {
 pub fn hold(session: &mut Box<HttpSession>, head: RequestHeader, control: Arc<Control>, last_words: Bytes) {
     let real = std::mem::replace(session, Box::new(nothing()));
     let answer = Answer::Kept { head: None };
-    let hold = Hold { head, control, last_words, answer, timer: Timer::default() };
+    let hold = Hold { head, control, last_words, answer, timer: Timer::looking_every(LOOK) };
     **session = HttpSession::Custom(Box::new(Held { real, hold: Some(Box::new(hold)), way_back: None }));
 }
 

@@ -52,6 +52,7 @@ impl Daemon {
         let mut child = command(gateway)
             .arg("-c")
             .arg(&config)
+            .env("RUNTIME_DIRECTORY", folder.join("run"))
             .envs(gateway.environment().iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,0 +1,87 @@
+//! Forgets the series of backends and aliases that are no more configured.
+
+use std::collections::{HashMap, HashSet};
+
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
+
+use super::Metrics;
+
+/// Whose series there are: those of configured backends and aliases.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Present {
+    /// Pool and backend.
+    pub backends: HashSet<(String, String)>,
+    /// Tenant and alias; an empty alias stands for requests that named none.
+    pub aliases: HashSet<(String, String)>,
+}
+
+impl Metrics {
+    /// Forgets the series of those that are no more. Requests of theirs that still run go on uncounted.
+    pub fn forget(&self, before: &Present, now: &Present) {
+        let gone: HashSet<_> = before.backends.difference(&now.backends).collect();
+        if !gone.is_empty() {
+            let of = ["pool", "backend"];
+            drop_series(&self.attempts, of, &gone);
+            drop_series(&self.upstream_latency, of, &gone);
+            drop_series(&self.credential_refused, of, &gone);
+            drop_series(&self.health_checks, of, &gone);
+            drop_series(&self.lookups, of, &gone);
+            for gauge in [&self.upstream_up, &self.upstream_breaker, &self.upstream_in_flight] {
+                drop_series(gauge, of, &gone);
+            }
+        }
+        let gone: HashSet<_> = before.aliases.difference(&now.aliases).collect();
+        if !gone.is_empty() {
+            let of = ["tenant", "model"];
+            for counter in [&self.requests, &self.tokens, &self.refusals, &self.reserved, &self.settled] {
+                drop_series(counter, of, &gone);
+            }
+            drop_series(&self.duration, of, &gone);
+            drop_series(&self.first_token, of, &gone);
+            drop_series(&self.in_flight, of, &gone);
+        }
+    }
+}
+
+/// Drops the series of a metric whose two labels `of` say that they belong to somebody who is gone.
+fn drop_series<T: MetricVecBuilder>(metric: &MetricVec<T>, of: [&str; 2], gone: &HashSet<&(String, String)>) {
+    for family in metric.collect() {
+        for series in family.get_metric() {
+            let labels: HashMap<&str, &str> =
+                series.get_label().iter().map(|label| (label.name(), label.value())).collect();
+            let [one, other] = of.map(|name| labels.get(name).map_or("", |value| value).to_owned());
+            if gone.contains(&(one, other)) {
+                // It was there a moment ago; if it is not, so much the better.
+                let _ = metric.remove(&labels);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_no_more_configured_is_no_more_shown() {
+        let metrics = Metrics::new().unwrap();
+        let pair = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+        for alias in ["general", "secure"] {
+            metrics.alias("acme", alias).answered(200);
+        }
+        for backend in ["a:1", "b:1"] {
+            metrics.backend("p", backend).failed("reset");
+        }
+        let backends = HashSet::from([pair("p", "a:1"), pair("p", "b:1")]);
+        let aliases = HashSet::from([pair("acme", "general"), pair("acme", "secure")]);
+        let before = Present { backends, aliases };
+        let now = Present {
+            backends: HashSet::from([pair("p", "a:1")]),
+            aliases: HashSet::from([pair("acme", "general")]),
+        };
+        metrics.forget(&before, &now);
+        let text = String::from_utf8(metrics.render()).unwrap();
+        assert!(text.contains("general") && text.contains("a:1"), "{text}");
+        assert!(!text.contains("secure") && !text.contains("b:1"), "{text}");
+    }
+}
