@@ -21,7 +21,7 @@ const ASKING: Duration = Duration::from_secs(5);
 /// How long a reload may take before whoever asked for it gives up: names are looked up meanwhile.
 const RELOADING: Duration = Duration::from_secs(60);
 /// The longest line.
-const MAX_LINE: u64 = 4096;
+const MAX_LINE: usize = 4096;
 /// The longest account of what a process before us has used.
 const MAX_OWED: u64 = 64 << 20;
 /// The longest answer that is shown.
@@ -110,13 +110,14 @@ impl Control {
 ///
 /// # Errors
 /// The other side has closed, or takes too long.
-pub fn line(stream: &UnixStream) -> std::io::Result<String> {
+pub fn line(mut stream: &UnixStream) -> std::io::Result<String> {
     let mut line = Vec::new();
     // Byte by byte, so that nothing of what follows is taken away.
-    for byte in stream.take(MAX_LINE).bytes() {
-        match byte? {
-            b'\n' => return Ok(String::from_utf8_lossy(&line).into_owned()),
-            other => line.push(other),
+    let mut byte = [0];
+    while line.len() < MAX_LINE && stream.read(&mut byte)? > 0 {
+        match byte {
+            [b'\n'] => return Ok(String::from_utf8_lossy(&line).into_owned()),
+            [other] => line.push(other),
         }
     }
     Err(ErrorKind::UnexpectedEof.into())
