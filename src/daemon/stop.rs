@@ -5,6 +5,7 @@
 //! watches the requests and ends the process as soon as there is none.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -12,9 +13,9 @@ use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::sync::watch;
 
 use super::keeper::Keeper;
-use super::notify;
 use super::run_dir::RunDir;
 use super::sockets::Sockets;
+use super::{handover, notify};
 use crate::config::live::Live;
 use crate::config::snapshot::Snapshot;
 use crate::metrics::Metrics;
@@ -43,6 +44,8 @@ pub struct Leaving {
     pub sockets: Sockets,
     pub run_dir: Option<RunDir>,
     told: watch::Sender<bool>,
+    /// Whether another process has our sockets and our counts.
+    handed_over: AtomicBool,
 }
 
 impl Leaving {
@@ -54,7 +57,18 @@ impl Leaving {
         run_dir: Option<RunDir>,
     ) -> Self {
         let Gateway { life, live, metrics, log, seats, .. } = gateway;
-        Self { life, live, metrics, log, seats, keeper, sockets, run_dir, told: watch::Sender::new(false) }
+        Self {
+            life,
+            live,
+            metrics,
+            log,
+            seats,
+            keeper,
+            sockets,
+            run_dir,
+            told: watch::Sender::new(false),
+            handed_over: AtomicBool::new(false),
+        }
     }
 
     /// What Pingora waits for.
@@ -82,6 +96,7 @@ impl Leaving {
         if !self.life.go_on(Stage::HandedOver) {
             return;
         }
+        self.handed_over.store(true, Ordering::Release);
         self.metrics.upgrades.taken.inc();
         log::info!("process {successor} serves from now on; leaving when our connections have ended");
         notify::successor(successor);
@@ -132,8 +147,14 @@ impl Leaving {
 
     /// Writes what has to be written before the process ends.
     fn last_words(&self) {
-        if let Some(keeper) = &self.keeper {
-            keeper.close();
+        match (&self.keeper, self.handed_over.load(Ordering::Acquire), &self.run_dir) {
+            (Some(keeper), false, _) => keeper.close(),
+            (Some(keeper), true, Some(run_dir)) => {
+                if let Err(why) = handover::settle(run_dir, &keeper.owed()) {
+                    log::error!("what was used since the hand-over is lost: {why}");
+                }
+            }
+            (Some(_), true, None) | (None, _, _) => {}
         }
         self.log.flush(LAST_LINES);
         log::info!("stopped");

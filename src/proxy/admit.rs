@@ -7,6 +7,7 @@ use std::time::UNIX_EPOCH;
 use bytes::Bytes;
 use http::{Version, header};
 use pingora_core::protocols::http::ServerSession as HttpSession;
+use pingora_http::RequestHeader;
 
 use super::buffered::Buffered;
 use super::exchange::{Exchange, Incoming, Relay};
@@ -23,6 +24,9 @@ use crate::rules::headers;
 use crate::rules::route::{Route, route};
 use crate::wire::request;
 use crate::wire::voice::Voice;
+
+/// Fields that a head may have. More make Pingora refuse one of HTTP/1.1; HTTP/2's library counts none.
+const MAX_FIELDS: usize = 256;
 
 /// What a request that passed the gate gets.
 pub enum Admitted {
@@ -98,12 +102,8 @@ fn relay(exchange: &Exchange, incoming: Incoming, entry: &AliasEntry, life: &Arc
 /// The size of the head, the `Host` that HTTP/1.1 asks for (RFC 9112, 3.2), and framing that leaves no doubt.
 fn check_head(session: &HttpSession, caps: &Caps, metrics: &Metrics) -> Result<(), GatewayError> {
     let head = session.req_header();
-    let size = if session.is_http2() {
-        head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
-    } else {
-        session.to_h1_raw().len()
-    };
-    if size > caps.max_head {
+    let size = if session.is_http2() { h2_size(head) } else { session.to_h1_raw().len() };
+    if size > caps.max_head || head.headers.len() > MAX_FIELDS {
         metrics.caps.max_head.inc();
         return Err(GatewayError::HeadTooLarge);
     }
@@ -119,6 +119,14 @@ fn check_head(session: &HttpSession, caps: &Caps, metrics: &Metrics) -> Result<(
         }
     }
     Ok(())
+}
+
+/// How long an HTTP/2 head would be in HTTP/1.1, so that one cap is the same for both.
+fn h2_size(head: &RequestHeader) -> usize {
+    let authority = head.uri.authority().map_or(0, |authority| authority.as_str().len());
+    let first = head.method.as_str().len() + head.raw_path().len() + authority;
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    first + fields.sum::<usize>()
 }
 
 /// What the head says of the body: its size and its type.

@@ -85,7 +85,14 @@ fn a_large_head_over_http2_is_refused_in_json_too() {
         let answer = client.request("GET", "/v1/models", &[("x-filler", &filler)], &[]);
         assert_eq!(answer.status, 431, "{size}");
         assert!(answer.text().contains("headers_too_large"));
+        let path = format!("/v1/models?{}", &filler[..size.min(60_000)]);
+        assert_eq!(client.request("GET", &path, &[], &[]).status, 431, "a path of {size}");
     }
+    let fields: Vec<(String, String)> = (0..300).map(|n| (format!("x-{n}"), String::new())).collect();
+    let fields: Vec<(&str, &str)> =
+        fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(client.request("GET", "/v1/models", &fields, &[]).status, 431);
+    assert_eq!(client.request("GET", "/v1/models", &fields[..200], &[]).status, 401);
 }
 
 #[test]

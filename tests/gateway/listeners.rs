@@ -219,7 +219,7 @@ fn a_unix_socket_has_its_permissions_and_carries_all_that_tcp_does() {
     let config = papers.folder().join("byname.yaml");
     std::fs::write(&config, gateway.text(ports::free(), ports::free())).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_byname")).arg("-c").arg(&config).output().unwrap();
-    assert!(String::from_utf8_lossy(&output.stderr).contains("in use"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be listened on: address in use"));
     exchange(&mut over(&plain));
     drop(again);
 }

@@ -23,6 +23,7 @@ pub struct Gateway {
     pools: Vec<(String, Vec<String>)>,
     aliases: Vec<(String, String)>,
     expose: Option<String>,
+    key_limits: String,
     text: Option<String>,
     environment: Vec<(String, String)>,
     listener: Listener,
@@ -94,6 +95,12 @@ impl Gateway {
     /// What `general` may say beyond the plain answer: `reasoning, logprobs`.
     pub fn expose(mut self, what: &str) -> Self {
         self.expose = Some(what.to_owned());
+        self
+    }
+
+    /// Limits of acme's key: `requests_per_minute: 200`.
+    pub fn key_limits(mut self, limits: &str) -> Self {
+        limits.clone_into(&mut self.key_limits);
         self
     }
 
@@ -268,7 +275,7 @@ impl Gateway {
 
     fn write_acme(&self, text: &mut String) {
         line(text, "  acme:\n    keys:");
-        line(text, &key("web", KEY, "[chat, models]"));
+        line(text, &limited_key("web", KEY, "[chat, models]", &self.key_limits));
         line(text, &key("chat-only", KEY_CHAT_ONLY, "[chat]"));
         line(text, &key("models-only", KEY_MODELS_ONLY, "[models]"));
         let expired = digest(KEY_EXPIRED);
@@ -317,7 +324,11 @@ pub fn backend(url: &str) -> String {
 }
 
 fn key(id: &str, key: &str, scopes: &str) -> String {
-    format!("      {id}: {{ sha256: \"{}\", scopes: {scopes} }}", digest(key))
+    limited_key(id, key, scopes, "")
+}
+
+fn limited_key(id: &str, key: &str, scopes: &str, limits: &str) -> String {
+    format!("      {id}: {{ sha256: \"{}\", scopes: {scopes}, limits: {{ {limits} }} }}", digest(key))
 }
 
 fn alias(name: &str, display_name: &str, description: &str, routes: &str) -> String {

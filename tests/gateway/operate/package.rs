@@ -131,11 +131,11 @@ fn units() -> PathBuf {
 
 /// A copy of the units whose program is the one under test.
 fn staged(site: &Site) -> Vec<PathBuf> {
-    ["byname.service", "byname.socket"]
+    ["byname.service", "low-ports/byname.socket"]
         .iter()
-        .map(|name| {
-            let text = std::fs::read_to_string(units().join(name)).expect("a unit");
-            let staged = site.folder.join(name);
+        .map(|unit| {
+            let text = std::fs::read_to_string(units().join(unit)).expect("a unit");
+            let staged = site.folder.join(Path::new(unit).file_name().expect("a file's name"));
             let text = text.replace("/usr/bin/byname", env!("CARGO_BIN_EXE_byname"));
             // The manual is where the package puts it.
             let text: String = text

@@ -136,6 +136,33 @@ fn in_the_background_it_serves_when_the_command_returns() {
     assert!(String::from_utf8_lossy(&bad.stderr).contains("byname.yaml:1:"), "{bad:?}");
 }
 
+/// What is used of a day is counted once, whichever process settles it.
+#[test]
+fn counts_of_days_go_on_in_the_next_process() {
+    let field = Field::new(20, 100);
+    let site = Site::new();
+    let text = site.generation(0, &field.farm.url(), "  state_dir: state\n");
+    site.write(&text.replace("requests_per_minute: 1000000", "tokens_per_day: 100000"));
+    let mut old = site.start(&[]);
+    let left = || site.metric("byname_limit_remaining{limit=\"tokens_per_day\"");
+    answers(&site);
+    // This one reserves more than it will come to, and ends in the old process.
+    let stream = open(&site, "general");
+    let mut new = site.start(&["-u"]);
+    answers(&site);
+    finish(stream);
+    assert_eq!(old.wait(Duration::from_secs(10)).code(), Some(0), "{}", old.said());
+    assert!(!old.said().contains("is lost"), "{}", old.said());
+    let counted = left();
+    new.signal("TERM");
+    new.wait(Duration::from_secs(5));
+    let _next = site.start(&[]);
+    assert_eq!(left(), counted, "what the next process has kept");
+    // Two short answers of 2 tokens each, and one stream that is estimated: far less than it had reserved.
+    let used = 100_000.0 - counted;
+    assert!((5.0..200.0).contains(&used), "{used} tokens");
+}
+
 /// Under systemd the process itself starts the file that stands in its place.
 #[test]
 fn under_systemd_quit_starts_the_next_one() {
