@@ -92,9 +92,10 @@ impl Case {
         self
     }
 
-    /// The same through TLS.
+    /// The same through TLS, whose handshakes and records take memory of their own.
     pub fn through_tls(mut self) -> Self {
         self.via = Via::Tls;
+        self.growth += 1024;
         self
     }
 
