@@ -15,6 +15,7 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
 use pingora_core::services::listening::Service;
 use rustls::ServerConfig;
+use tokio::sync::watch;
 
 use super::admin::Admin;
 use super::assemble::{Lasting, assemble};
@@ -26,7 +27,7 @@ use super::load::Loaded;
 use super::reload::Reloader;
 use super::run_dir::RunDir;
 use super::signals::{self, Asked};
-use super::sockets::{self, OnSockets, Sockets, Wanted};
+use super::sockets::{self, OnSockets, Sockets, Until, Wanted};
 use super::stop::Leaving;
 use super::{certificates, demo, notify, ready, shared};
 use crate::config::live::Live;
@@ -127,8 +128,10 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
     let reloader = Arc::new(reloader);
     for (listener, entrance) in plan.boot.listen.iter().zip(&entrances) {
         let service = clients(listener, plan, &server.configuration, gateway.clone(), entrance.clone());
-        server.add_service(OnSockets { service, sockets: sockets.clone() });
+        server.add_service(OnSockets { service, sockets: sockets.clone(), until: Until::Leaving });
     }
+    // Operators look at a daemon that drains, too.
+    let (handed_over, to_the_end) = watch::channel(false);
     if let Some(address) = plan.boot.admin {
         let pages = PageServer::new_app(Admin {
             reloader: reloader.clone(),
@@ -139,13 +142,15 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
         let mut service = Service::new("operator's pages".into(), pages);
         service.add_tcp(&address.to_string());
         service.threads = Some(1);
-        server.add_service(OnSockets { service, sockets: sockets.clone() });
+        let until = Until::HandedOver(to_the_end.clone());
+        server.add_service(OnSockets { service, sockets: sockets.clone(), until });
     }
     if let Some(address) = plan.boot.demo_model {
         let service = demo::service(address);
-        server.add_service(OnSockets { service, sockets: sockets.clone() });
+        let until = Until::HandedOver(to_the_end);
+        server.add_service(OnSockets { service, sockets: sockets.clone(), until });
     }
-    let leaving = Arc::new(Leaving::new(gateway, keeper, sockets, run_dir.clone()));
+    let leaving = Arc::new(Leaving::new(gateway, keeper, sockets, run_dir.clone(), handed_over));
     let hand_over = Arc::new(HandOver::new(leaving.clone()));
     obey(&leaving, &reloader, &hand_over)?;
     let told = leaving.watch();

@@ -47,6 +47,8 @@ pub struct Leaving {
     pub sockets: Sockets,
     pub run_dir: Option<RunDir>,
     told: watch::Sender<bool>,
+    /// Tells the operator's pages that another process has them.
+    pages: watch::Sender<bool>,
     /// Whether another process has our sockets and our counts.
     handed_over: AtomicBool,
 }
@@ -58,6 +60,7 @@ impl Leaving {
         keeper: Option<Arc<Keeper>>,
         sockets: Sockets,
         run_dir: Option<RunDir>,
+        pages: watch::Sender<bool>,
     ) -> Self {
         let Gateway { life, live, metrics, log, seats, .. } = gateway;
         Self {
@@ -70,6 +73,7 @@ impl Leaving {
             sockets,
             run_dir,
             told: watch::Sender::new(false),
+            pages,
             handed_over: AtomicBool::new(false),
         }
     }
@@ -100,6 +104,7 @@ impl Leaving {
             return;
         }
         self.handed_over.store(true, Ordering::Release);
+        self.pages.send_replace(true);
         self.metrics.upgrades.taken.inc();
         log::info!("process {successor} serves from now on; leaving when our connections have ended");
         notify::successor(successor);
