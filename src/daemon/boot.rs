@@ -175,7 +175,6 @@ fn obey(leaving: &Arc<Leaving>, reloader: &Arc<Reloader>, hand_over: &Arc<HandOv
             }
             if running.life.stage() == Stage::Serving {
                 let _logged = taking.reload();
-                notify::ready(&taking.status());
             } else {
                 log::info!("HUP: not now, we are leaving");
             }
