@@ -24,7 +24,7 @@ pub fn ends(plan: &Plan) -> Vec<End> {
     files.into_iter().filter_map(|file| end(&file).map(|at| End { file, at })).collect()
 }
 
-fn end(file: &Path) -> Option<SystemTime> {
+pub(super) fn end(file: &Path) -> Option<SystemTime> {
     let chain = super::certificates(file).ok()?;
     let (_, read) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
     let seconds = u64::try_from(read.validity().not_after.timestamp()).ok()?;

@@ -80,7 +80,7 @@ impl History {
         let recent = series.rates.iter().rev().take(RECENT);
         #[expect(clippy::cast_precision_loss, reason = "at most five")]
         let count = recent.len() as f32;
-        let per_second = (count > 0.0).then(|| recent.sum::<f32>() / count);
+        let per_second = (count > 0.0).then(|| (recent.sum::<f32>() / count * 1000.0).round() / 1000.0);
         Pace { per_second, rates: series.rates.iter().copied().collect() }
     }
 }

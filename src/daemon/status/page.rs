@@ -40,7 +40,7 @@ pub fn render(facts: &Facts, look: &Look, nonce: &str) -> String {
                         " " button id="pause" type="button" aria-pressed="false" hidden { "Pause" }
                     }
                 }
-                main id="main" { (content(facts, look)) }
+                main id="main" data-title=(title(facts)) { (content(facts, look)) }
                 footer {
                     a href="/status.json" { "JSON" } " · " a href="/metrics" { "Metrics" }
                 }
@@ -101,7 +101,7 @@ fn tiles(facts: &Facts) -> Markup {
             div {
                 dt { "Serving now" }
                 dd { (count(facts.serving.unsigned_abs())) }
-                dd.small { (count(connections as u64)) " connections, " (count(facts.connections.busy as u64)) " busy" }
+                dd.small { (count(connections as u64)) (if connections == 1 { " connection, " } else { " connections, " }) (count(facts.connections.busy as u64)) " busy" }
             }
             div {
                 dt { "Up for" }

@@ -96,11 +96,11 @@ fn heads(names: &[(&str, &str)]) -> Markup {
 fn limits(of: &[LimitFacts]) -> Markup {
     html! {
         @for limit in of {
-            @let used = limit.percent().min(100);
+            @let left = 100 - limit.percent().min(100);
             span.limit {
                 svg.bar viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" {
                     rect.track width="100" height="6" {}
-                    rect class=(if used >= 90 { "full" } else { "fill" }) width=(used) height="6" {}
+                    rect class=(if left <= 10 { "low" } else { "fill" }) width=(left) height="6" {}
                 }
                 span { b { (count(limit.left)) } " of " (count(limit.most)) " " (spaced(limit.limit)) " left" }
             }
@@ -110,8 +110,10 @@ fn limits(of: &[LimitFacts]) -> Markup {
 
 fn limits_cell(of: &[LimitFacts]) -> Markup {
     html! {
-        td role="cell" data-label="Limits" .limits {
-            @if of.is_empty() { span.none { "none" } } @else { (limits(of)) }
+        @if of.is_empty() {
+            td role="cell" .limits.unlimited { span.none { "none" } }
+        } @else {
+            td role="cell" data-label="Limits" .limits { (limits(of)) }
         }
     }
 }
@@ -184,10 +186,13 @@ fn links<'n>(name: &str, what: &str, rest: impl Iterator<Item = &'n str>) -> Mar
     }
 }
 
-fn by_traffic(of: &Pace, all: u64) -> (std::cmp::Reverse<u64>, std::cmp::Reverse<u64>) {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an order, not a number")]
-    let now = (of.per_second.unwrap_or(0.0) * 100.0) as u64;
-    (std::cmp::Reverse(now), std::cmp::Reverse(all))
+/// The busiest of the last two minutes first, then of all time. Those that are about as busy stay in the order of
+/// the file, so that rows do not change places whenever they are looked at.
+fn by_traffic(of: &Pace, all: u64) -> std::cmp::Reverse<(u32, u32)> {
+    let about = |n: u64| n.checked_ilog2().map_or(0, |magnitude| magnitude + 1);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an order of magnitude")]
+    let late = of.rates.iter().sum::<f32>() as u64;
+    std::cmp::Reverse((about(late), about(all)))
 }
 
 /// All pools with their backends.
@@ -209,15 +214,16 @@ pub fn pools(facts: &Facts, look: &Look) -> Markup {
         @if !pools.is_empty() {
             section aria-labelledby="pools" {
                 h2 id="pools" { "Pools" }
-                @for (pool, rows) in shown { (self::pool(pool, rows, unfolded || worst(pool) > 1)) }
+                @for (pool, rows) in shown { (self::pool(pool, rows, unfolded || worst(pool) > 1, look)) }
                 (links("pool", "pools", pools.iter().skip(MOST_POOLS).map(|pool| pool.name.as_str())))
             }
         }
     }
 }
 
-fn pool(pool: &PoolFacts, rows: usize, open: bool) -> Markup {
+fn pool(pool: &PoolFacts, rows: usize, open: bool, look: &Look) -> Markup {
     let mut backends: Vec<_> = pool.backends.iter().collect();
+    backends.retain(|backend| look.finds(&pool.name) || look.finds(&backend.name));
     backends.sort_by_key(|backend| {
         (std::cmp::Reverse(badness(backend)), by_traffic(&backend.pace, backend.attempts))
     });
@@ -226,7 +232,7 @@ fn pool(pool: &PoolFacts, rows: usize, open: bool) -> Markup {
         (usable, all) if usable < all => "warn",
         _ => "good",
     };
-    let rest = backends.len() - rows;
+    let rest = backends.len().saturating_sub(rows);
     html! {
         details.pool data-key={ "pool " (pool.name) } open[open] {
             summary {
@@ -276,10 +282,10 @@ fn backend(backend: &BackendFacts) -> Markup {
                     }
                 }
             }
-            td role="cell" data-label="State" {
+            td role="cell" data-label="State" .state {
                 (badge(kind(badness(backend)), &spaced(backend.state)))
-                @if backend.breaker != "closed" { br; small { "breaker " (spaced(backend.breaker)) } }
-                @if backend.credential == "refused" { br; small { "credential refused" } }
+                @if backend.breaker != "closed" && backend.state == "checks_fail" { br; small { "breaker " (spaced(backend.breaker)) } }
+                @if backend.credential == "refused" && backend.state != "credential_refused" { br; small { "credential refused" } }
             }
             (pace(&backend.pace))
             (number("In flight", u64::from(backend.in_flight)))
@@ -371,7 +377,7 @@ fn alias(tenant: &TenantFacts, alias: &AliasFacts) -> Markup {
                 @match alias.first_token_ms { Some(ms) => (millis(ms)), None => span.none { "–" } }
             }
             (limits_cell(&alias.limits))
-            td role="cell" data-label="Asks" {
+            td role="cell" data-label="Asks" .asks {
                 @for route in &alias.routes {
                     span.route { a href=(address("pool", &route.pool)) { (route.pool) } " " small { (route.model) } }
                 }
