@@ -27,6 +27,7 @@ FLAGS = [
     "--disable-extensions",
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
+    "--disable-lcd-text",
     "--no-proxy-server",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--remote-debugging-pipe",
@@ -167,7 +168,7 @@ PALE = """(() => {
 
 def looks(browser, url, folder):
     found = {}
-    for name, width, height in (("wide", 1280, 900), ("narrow", 400, 800)):
+    for name, width, height in (("wide", 1280, 900), ("narrow", 400, 1200)):
         for scheme in ("light", "dark"):
             browser.ask(
                 "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600

@@ -122,7 +122,7 @@ fn refused(number: u64, why: &BTreeMap<String, u64>) -> Markup {
     html! {
         td role="cell" data-label="Refused" .n {
             (count(number))
-            @if number > 0 { br; small { (reasons(why)) } }
+            @if number > 0 { small.why { (reasons(why)) } }
         }
     }
 }
@@ -198,7 +198,10 @@ fn by_traffic(of: &Pace, all: u64) -> std::cmp::Reverse<(u32, u32)> {
 /// All pools with their backends.
 pub fn pools(facts: &Facts, look: &Look) -> Markup {
     let mut pools: Vec<_> = facts.pools.iter().collect();
-    pools.sort_by_key(|pool| std::cmp::Reverse(worst(pool)));
+    pools.sort_by_key(|pool| {
+        let attempts = pool.backends.iter().map(|backend| backend.attempts).sum();
+        (std::cmp::Reverse(worst(pool)), by_traffic(&pool.pace, attempts))
+    });
     let unfolded = pools.len() <= FEW_POOLS;
     let mut room = if look.pool.is_some() { MOST_ALONE } else { MOST_BACKENDS };
     let shown: Vec<_> = pools
@@ -243,12 +246,14 @@ fn pool(pool: &PoolFacts, rows: usize, open: bool, look: &Look) -> Markup {
                 small { (spaced(pool.balance)) }
             }
             @if !pool.limits.is_empty() { p { (limits(&pool.limits)) } }
-            table role="table" aria-label={ "Backends of pool " (pool.name) } {
-                (heads(&[
-                    ("Backend", ""), ("State", ""), ("Rate", ""), ("In flight", "n"), ("First byte", "n"),
-                    ("Attempts", "n"), ("Failures", "n"), ("Weight", "n"),
-                ]))
-                tbody role="rowgroup" { @for backend in backends.iter().take(rows) { (self::backend(backend)) } }
+            @if rows > 0 {
+                table role="table" aria-label={ "Backends of pool " (pool.name) } {
+                    (heads(&[
+                        ("Backend", ""), ("State", ""), ("Rate", ""), ("In flight", "n"), ("First byte", "n"),
+                        ("Attempts", "n"), ("Failures", "n"), ("Weight", "n"),
+                    ]))
+                    tbody role="rowgroup" { @for backend in backends.iter().take(rows) { (self::backend(backend)) } }
+                }
             }
             @if rest > 0 {
                 p.more { a href=(address("pool", &pool.name)) { (count(rest as u64)) " more backends of this pool" } }
@@ -293,7 +298,7 @@ fn backend(backend: &BackendFacts) -> Markup {
             (number("Attempts", backend.attempts))
             td role="cell" data-label="Failures" .n {
                 (count(backend.failures))
-                @if backend.failures > 0 { br; small { (reasons(&failures)) } }
+                @if backend.failures > 0 { small.why { (reasons(&failures)) } }
             }
             (number("Weight", u64::from(backend.weight)))
         }

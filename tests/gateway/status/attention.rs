@@ -64,7 +64,7 @@ fn backends_limits_and_keys_are_told_of() {
         "server: {{ listen: \"{{listen}}\", admin: \"{{admin}}\" }}\n\
          pools:\n  house:\n    breaker: {{ failures: 1, open: 60s, max_open: 60s }}\n    backends:\n      \
          - {{ url: \"{}\" }}\n      - {{ url: \"{}\" }}\n      - {{ url: \"{}\" }}\n  \
-         lost:\n    health: {{ interval: 100ms, timeout: 1s, failures: 1 }}\n    backends: [ {{ url: \"{}\" }} ]\n\
+         lost:\n    health: {{ interval: 500ms, timeout: 500ms, failures: 1 }}\n    backends: [ {{ url: \"{}\" }} ]\n\
          tenants:\n  acme:\n    limits: {{ requests_per_minute: 10 }}\n    keys:\n      \
          web: {{ sha256: \"{}\", expires: {soon} }}\n      old: {{ sha256: \"{}\", expires: {over} }}\n      \
          far: {{ sha256: \"{}\", expires: 2099-01-01T00:00:00Z }}\n    \

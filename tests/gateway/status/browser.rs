@@ -53,7 +53,7 @@ fn text(dns: &Dns, models: &[&Upstream], dead: &Upstream) -> String {
          globex:\n    keys: {{ web: {{ sha256: \"{globex}\" }} }}\n    models:\n      \
          general: {{ routes: [ {{ pool: overflow, model: large }} ] }}\n      \
          長い日本語の名前を持つ業務向けアシスタントのエイリアス: {{ routes: [ {{ pool: house, model: large-2 }} ] }}\n  \
-         initech:\n    keys: {{ web: {{ sha256: \"{initech}\" }} }}\n    limits: {{ tokens_per_day: 50000000 }}\n    models:\n      \
+         initech:\n    keys: {{ web: {{ sha256: \"{initech}\" }} }}\n    limits: {{ tokens_per_minute: 50000000 }}\n    models:\n      \
          an-alias-of-a-length-that-nobody-would-choose-but-somebody-did: {{ routes: [ {{ pool: house, model: m }} ] }}\n",
         dns.addr(),
         url("gpu-1.house.example", models[0]),
