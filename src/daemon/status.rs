@@ -4,13 +4,15 @@
 //! without script; with script it renews itself. Nothing here is secret: no key, no digest, no prompt.
 
 pub mod attention;
+mod cells;
 pub mod facts;
 pub mod gather;
 pub mod history;
 pub mod look;
 mod page;
+mod pools;
 mod process;
-mod tables;
+mod tenants;
 mod words;
 
 use std::sync::Arc;

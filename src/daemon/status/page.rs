@@ -5,8 +5,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::attention::{Level, Notice};
 use super::facts::{Configuration, Facts};
 use super::look::Look;
-use super::tables;
 use super::words::{bytes, count, rate, span};
+use super::{cells, pools, tenants};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("live.js");
@@ -72,8 +72,8 @@ fn content(facts: &Facts, look: &Look) -> Markup {
                 "· " a href="/status" { "Show everything" }
             }
         }
-        (tables::pools(facts, look))
-        (tables::tenants(facts, look))
+        (pools::pools(facts, look))
+        (tenants::tenants(facts, look))
         @if look.is_whole() { (configuration(&facts.configuration)) }
     }
 }
@@ -86,9 +86,9 @@ fn tiles(facts: &Facts) -> Markup {
                 dt { "State" }
                 dd {
                     @match facts.not_ready {
-                        None => (tables::badge("good", facts.stage)),
-                        Some(_) if facts.stage == "serving" => (tables::badge("bad", "not ready")),
-                        Some(_) => (tables::badge("bad", &facts.stage.replace('_', " "))),
+                        None => (cells::badge("good", facts.stage)),
+                        Some(_) if facts.stage == "serving" => (cells::badge("bad", "not ready")),
+                        Some(_) => (cells::badge("bad", &facts.stage.replace('_', " "))),
                     }
                 }
                 dd.small { "version " (facts.version) ", process " (facts.process) }
@@ -96,7 +96,7 @@ fn tiles(facts: &Facts) -> Markup {
             div {
                 dt { "Requests" }
                 dd { (facts.requests_per_second.map_or_else(|| "–".to_owned(), rate)) small { " /s" } }
-                dd.small { (tables::spark(&facts.pace)) }
+                dd.small { (cells::spark(&facts.pace)) }
             }
             div {
                 dt { "Serving now" }
@@ -117,7 +117,7 @@ fn tiles(facts: &Facts) -> Markup {
                 div {
                     dt { "Without a good key" }
                     dd { (count(facts.strangers.requests)) small { " requests" } }
-                    dd.small { (tables::reasons(&facts.strangers.reasons)) }
+                    dd.small { (cells::reasons(&facts.strangers.reasons)) }
                 }
             }
         }
@@ -127,7 +127,7 @@ fn tiles(facts: &Facts) -> Markup {
 fn attention(notices: &[Notice]) -> Markup {
     html! {
         @if notices.is_empty() {
-            p.calm { (tables::badge("good", "nothing needs attention")) }
+            p.calm { (cells::badge("good", "nothing needs attention")) }
         } @else {
             section.attention aria-labelledby="attention" {
                 h2 id="attention" { "Needs attention" }
