@@ -4,6 +4,7 @@
 mod connections;
 mod forget;
 mod handles;
+mod tally;
 
 use prometheus::{
     Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -14,6 +15,7 @@ pub use self::connections::ConnectionMetrics;
 pub use self::forget::Present;
 use self::handles::BySource;
 pub use self::handles::{AliasMetrics, BackendMetrics};
+pub use self::tally::Tally;
 
 /// Whole answers take from milliseconds to minutes.
 const DURATION: &[f64] =

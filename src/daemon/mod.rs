@@ -29,6 +29,7 @@ mod secrets;
 mod shared;
 pub mod signals;
 mod sockets;
+mod status;
 pub mod stop;
 pub mod store;
 mod watch;

@@ -21,3 +21,4 @@ mod limits; // what limits let through, refuse, cost and tell
 mod listeners; // addresses, TLS, client certificates, Unix sockets
 mod operate; // reload, stop, upgrade, systemd
 mod readme; // the README does what it says
+mod status; // the status page as programs, people and a browser meet it
