@@ -50,7 +50,9 @@ fn load(path: &Path) -> Result<Plan, Complaints> {
 }
 
 fn good() -> Vec<PathBuf> {
-    [files(&root().join("conf")), files(&root().join("tests/data/conf/good"))].concat()
+    let ours = files(&root().join("conf")).into_iter();
+    let ours = ours.filter(|path| !path.to_string_lossy().contains("prometheus-"));
+    ours.chain(files(&root().join("tests/data/conf/good"))).collect()
 }
 
 #[test]

@@ -10,8 +10,8 @@ use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
 use serde::Serialize;
 
-use super::observe;
 use super::reload::{Reloader, Report};
+use super::{observe, process};
 use crate::config::snapshot::Snapshot;
 use crate::proxy::buffered::Buffered;
 use crate::proxy::door::seats::Seats;
@@ -49,6 +49,7 @@ impl ServeHttp for Admin {
             "/metrics" => {
                 observe::now(&self.reloader.live.load(), &self.reloader.metrics);
                 observe::clients(&self.seats, &self.buffered, &self.reloader.metrics);
+                process::now(&self.reloader.metrics.process);
                 page(StatusCode::OK, PROMETHEUS, self.reloader.metrics.render())
             }
             _ => page(StatusCode::NOT_FOUND, TEXT, b"/metrics /healthz /readyz /status\n".to_vec()),

@@ -28,7 +28,7 @@ use super::run_dir::RunDir;
 use super::signals::{self, Asked};
 use super::sockets::{self, OnSockets, Sockets, Wanted};
 use super::stop::Leaving;
-use super::{certificates, demo, notify, ready, shared};
+use super::{certificates, demo, notify, process, ready, shared};
 use crate::config::live::Live;
 use crate::config::place::{Fault, Way};
 use crate::config::plan::{ListenAddress, Listener, Plan, Speaks};
@@ -80,6 +80,7 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
     let plan = &loaded.plan;
     let told = |faults: &[Fault]| loaded.located(faults).to_string();
     let metrics = Arc::new(Metrics::new()?);
+    process::began(&metrics.process);
     let fleet = Arc::new(Fleet::new(&plan.boot.resolvers)?);
     let ledger = Arc::<Ledger>::default();
     let store = plan.store.as_ref().map(|store| shared::limits(store, &fleet, &metrics)).transpose();

@@ -19,6 +19,7 @@ pub mod load;
 mod notify;
 mod observe;
 mod probe;
+mod process;
 mod ready;
 pub mod reload;
 mod resolver;
