@@ -9,10 +9,10 @@ use http::{Method, Response, StatusCode, header};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
 
-use super::observe;
 use super::reload::Reloader;
 use super::status::StatusPage;
 use super::status::look::Form;
+use super::{observe, process};
 use crate::config::snapshot::Snapshot;
 use crate::proxy::buffered::Buffered;
 use crate::proxy::door::seats::Seats;
@@ -52,6 +52,7 @@ impl ServeHttp for Admin {
             "/metrics" => {
                 observe::now(&self.reloader.live.load(), &self.reloader.metrics);
                 observe::clients(&self.seats, &self.buffered, &self.reloader.metrics);
+                process::now(&self.reloader.metrics.process);
                 page(StatusCode::OK, PROMETHEUS, self.reloader.metrics.render())
             }
             _ => page(
