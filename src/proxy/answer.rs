@@ -190,7 +190,7 @@ fn whole(
         return Ok(());
     }
     let now = Instant::now();
-    let done = completion::rewrite(gathered.bytes(), &relay.voice, entry.expose)?;
+    let done = completion::rewrite(gathered.bytes(), &relay.voice, entry.expose, None)?;
     relay.tally.usage = done.usage;
     relay.tally.delivered = done.delivered;
     relay.tally.first_useful = Some(now);
