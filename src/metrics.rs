@@ -3,6 +3,7 @@
 
 mod forget;
 mod handles;
+mod policies;
 
 use prometheus::{
     Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -12,6 +13,7 @@ use prometheus::{
 pub use self::forget::Present;
 use self::handles::BySource;
 pub use self::handles::{AliasMetrics, BackendMetrics};
+pub use self::policies::{Moderated, PolicyMetrics};
 
 /// Whole answers take from milliseconds to minutes.
 const DURATION: &[f64] =
@@ -47,6 +49,8 @@ pub struct Metrics {
     reserved: IntCounterVec,
     settled: IntCounterVec,
     store_seconds: HistogramVec,
+    /// Of content policies.
+    pub policies: PolicyMetrics,
     /// Whether the store of shared limits answers: 1, or 0.
     pub store_up: IntGauge,
     /// Changes of counts that the store of shared limits never got.
@@ -241,6 +245,7 @@ impl Metrics {
                 }
                 metric
             },
+            policies: PolicyMetrics::new(&registry)?,
             store_up: gauge("limits_store_up", "Whether the store of shared limits answers: 1, or 0.")?,
             store_dropped: counter(
                 "limits_store_changes_dropped_total",

@@ -27,6 +27,8 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_timeout::fast_timeout::fast_sleep;
 
+use tokio::sync::oneshot;
+
 pub use control::{Control, Framing, Patience};
 
 use super::gathered::Gathered;
@@ -37,6 +39,9 @@ use crate::error::UpstreamFault;
 pub const OVERDUE: ErrorType = ErrorType::Custom("held: overdue");
 /// The type of the error with which a backend's early end ends an attempt.
 pub const USELESS: ErrorType = ErrorType::Custom("held: ended before it was useful");
+
+/// A word that has been asked for, and without which nothing goes to the client: that it may, or why not.
+pub type Permit = oneshot::Receiver<Result<(), UpstreamFault>>;
 
 /// How long a timer sleeps at most before it asks again when the deadline is: so soon does a silent stream
 /// learn that the daemon is leaving.
@@ -51,6 +56,8 @@ struct Hold {
     last_words: Bytes,
     answer: Answer,
     timer: Option<Timer>,
+    /// Until it has been given.
+    permit: Option<Permit>,
 }
 
 /// A timer that is set, and to when.
@@ -116,10 +123,16 @@ pub fn carry(real: Box<HttpSession>, way_back: WayBack) -> HttpSession {
 }
 
 /// Puts a held session into the place of a real one whose request body has been read.
-pub fn hold(session: &mut Box<HttpSession>, head: RequestHeader, control: Arc<Control>, last_words: Bytes) {
+pub fn hold(
+    session: &mut Box<HttpSession>,
+    head: RequestHeader,
+    control: Arc<Control>,
+    last_words: Bytes,
+    permit: Option<Permit>,
+) {
     let real = std::mem::replace(session, Box::new(nothing()));
     let answer = Answer::Kept { head: None };
-    let hold = Hold { head, control, last_words, answer, timer: None };
+    let hold = Hold { head, control, last_words, answer, timer: None, permit };
     **session = HttpSession::Custom(Box::new(Held { real, hold: Some(Box::new(hold)), way_back: None }));
 }
 
@@ -170,29 +183,19 @@ impl Hold {
         self.control.connected(Instant::now());
     }
 
-    /// Waits for the next deadline that has really passed.
-    ///
-    /// Cancel-safe: the timer stays in `self`. A deadline that moves away, as it does with every event,
-    /// leaves the timer alone; it fires at the old one and is set again. One that comes nearer sets it anew.
-    async fn overdue(&mut self) -> Box<Error> {
-        loop {
-            let deadline = self.control.deadline();
-            let timer = match self.timer.take() {
-                // The usual case, without a look at the clock.
-                Some(timer) if timer.at <= deadline => self.timer.insert(timer),
-                Some(_) | None => {
-                    let now = Instant::now();
-                    if deadline <= now {
-                        self.control.overdue(now);
-                        return Error::new(OVERDUE);
-                    }
-                    let sleep = (deadline - now).min(LOOK);
-                    self.timer.insert(Timer { at: now + sleep, sleep: Box::pin(fast_sleep(sleep)) })
-                }
-            };
-            timer.sleep.as_mut().await;
-            // A fired timer must not be polled again.
-            self.timer = None;
+    /// Waits for the end that an attempt has when no one ends it: a deadline, or a permit that is refused.
+    /// Cancel-safe.
+    async fn trouble(&mut self) -> Box<Error> {
+        if self.permit.is_none() {
+            return overdue(&mut self.timer, &self.control).await;
+        }
+        tokio::select! {
+            biased;
+            refused = permitted(&mut self.permit, &self.control) => match refused {
+                Err(error) => error,
+                Ok(()) => overdue(&mut self.timer, &self.control).await,
+            },
+            overdue = overdue(&mut self.timer, &self.control) => overdue,
         }
     }
 
@@ -238,6 +241,9 @@ impl Hold {
         broken: Option<Box<Error>>,
         ended: bool,
     ) -> Result<()> {
+        if self.control.released().is_some() {
+            permitted(&mut self.permit, &self.control).await?;
+        }
         let Answer::Kept { head } = &mut self.answer else { return Ok(()) };
         let Some(framing) = self.control.released() else {
             return match broken {
@@ -301,4 +307,43 @@ impl Hold {
         };
         written.map_err(Error::into_down)
     }
+}
+
+/// Waits for the next deadline that has really passed.
+///
+/// Cancel-safe: the timer stays where it is. A deadline that moves away, as it does with every event,
+/// leaves the timer alone; it fires at the old one and is set again. One that comes nearer sets it anew.
+async fn overdue(slot: &mut Option<Timer>, control: &Control) -> Box<Error> {
+    loop {
+        let deadline = control.deadline();
+        let timer = match slot.take() {
+            // The usual case, without a look at the clock.
+            Some(timer) if timer.at <= deadline => slot.insert(timer),
+            Some(_) | None => {
+                let now = Instant::now();
+                if deadline <= now {
+                    control.overdue(now);
+                    return Error::new(OVERDUE);
+                }
+                let sleep = (deadline - now).min(LOOK);
+                slot.insert(Timer { at: now + sleep, sleep: Box::pin(fast_sleep(sleep)) })
+            }
+        };
+        timer.sleep.as_mut().await;
+        // A fired timer must not be polled again.
+        *slot = None;
+    }
+}
+
+/// Waits for the permit, if there is one to wait for. Cancel-safe. Whoever gives it keeps a deadline.
+async fn permitted(slot: &mut Option<Permit>, control: &Control) -> Result<()> {
+    let Some(permit) = slot else { return Ok(()) };
+    let said = permit.await;
+    *slot = None;
+    // Whoever should have spoken is gone: that is no permit.
+    let said = said.unwrap_or(Err(UpstreamFault::NotModerated));
+    said.map_err(|fault| {
+        control.take_back(fault);
+        Error::explain(USELESS, fault.label())
+    })
 }
