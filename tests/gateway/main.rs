@@ -16,4 +16,5 @@ mod faults; // what backends can do wrong, case by case
 mod held; // what is held, released, ended and left
 mod kit; // what the others stand on
 mod limits; // what limits let through, refuse, cost and tell
+mod policy; // content policies: what is caught, and what a client is told
 mod readme; // the README does what it says
