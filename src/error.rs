@@ -30,6 +30,8 @@ pub enum GatewayError {
     WrongMethod { allow: &'static str },
     /// The body did not arrive in time.
     TooSlow,
+    /// The head did not arrive in time.
+    HeadTooSlow,
     /// The body is larger than `max_body`.
     TooLarge,
     /// The header block is larger than `max_head`.
@@ -52,6 +54,8 @@ pub enum GatewayError {
     UpstreamDown { alias: Alias, fault: UpstreamFault },
     /// We are about to stop.
     Draining,
+    /// Request bodies of all clients together would take more than `max_buffered`.
+    OutOfMemory,
     /// A fault of ours. The text is for the log.
     Internal(&'static str),
 }
@@ -225,6 +229,9 @@ impl GatewayError {
             Self::TooSlow => {
                 (408, CALLER, "request_timeout", "The request body did not arrive in time.".into())
             }
+            Self::HeadTooSlow => {
+                (408, CALLER, "request_timeout", "The request headers did not arrive in time.".into())
+            }
             Self::TooLarge => (413, CALLER, "request_too_large", "The request body is too large.".into()),
             Self::HeadTooLarge => {
                 (431, CALLER, "headers_too_large", "The request headers are too large.".into())
@@ -253,12 +260,18 @@ impl GatewayError {
                 "service_unavailable",
                 "The service is restarting. Please retry.".into(),
             ),
+            Self::OutOfMemory => (
+                503,
+                "service_unavailable",
+                "service_unavailable",
+                "The service is busy. Please retry.".into(),
+            ),
             Self::Internal(_) => (500, "server_error", "internal_error", "Internal error.".into()),
         };
         let headers = match self {
             Self::NoKey => vec![("www-authenticate", "Bearer".into())],
             Self::WrongMethod { allow } => vec![("allow", (*allow).into())],
-            Self::Draining => vec![("retry-after", "1".into())],
+            Self::Draining | Self::OutOfMemory => vec![("retry-after", "1".into())],
             Self::Busy { wait, .. } => waits((*wait).clamp(SHORTEST_WAIT, LONGEST_WAIT), Duration::ZERO),
             Self::Limited { wait, jitter, .. } => waits((*wait).max(SHORTEST_WAIT), *jitter),
             Self::Flood => waits(LONGEST_WAIT, Duration::ZERO),
@@ -270,6 +283,7 @@ impl GatewayError {
             | Self::NoSuchModel
             | Self::UnknownPath
             | Self::TooSlow
+            | Self::HeadTooSlow
             | Self::TooLarge
             | Self::HeadTooLarge
             | Self::Blocked(_)
@@ -292,12 +306,13 @@ impl GatewayError {
             | Self::UnknownPath
             | Self::WrongMethod { .. }
             | Self::TooSlow
+            | Self::HeadTooSlow
             | Self::TooLarge
             | Self::Flood
             | Self::HeadTooLarge => Fault::Caller,
             Self::Blocked(_) | Self::Limited { .. } => Fault::Policy,
             Self::Busy { .. } | Self::UpstreamDown { .. } => Fault::Upstream,
-            Self::Draining | Self::Internal(_) => Fault::Gateway,
+            Self::Draining | Self::OutOfMemory | Self::Internal(_) => Fault::Gateway,
         }
     }
 
@@ -311,6 +326,8 @@ impl GatewayError {
             Self::Blocked(who) => who.label(),
             Self::Internal(what) => what,
             Self::BadHead => "malformed_head",
+            Self::HeadTooSlow => "slow_head",
+            Self::OutOfMemory => "max_buffered",
             Self::BadFraming => "malformed_body",
             Self::Rejected(Rejection::ContextOverflow) => "context_overflow",
             Self::Rejected(Rejection::Other) => "rejected_upstream",

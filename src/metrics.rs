@@ -1,6 +1,7 @@
 //! What is counted. One [`Metrics`] is made at the start and handed down; labels are configured names
 //! and closed enums only, and their handles are resolved when a configuration is built.
 
+mod connections;
 mod forget;
 mod handles;
 mod policies;
@@ -10,6 +11,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+pub use self::connections::ConnectionMetrics;
 pub use self::forget::Present;
 use self::handles::BySource;
 pub use self::handles::{AliasMetrics, BackendMetrics};
@@ -67,10 +69,11 @@ pub struct Metrics {
     pub disconnects: IntCounter,
     /// Access-log lines that were dropped because their reader was too slow.
     pub log_lines_dropped: IntCounter,
-    /// Bytes of request bodies that are held in memory now.
+    /// Bytes of request bodies that are held in memory now; set when somebody asks.
     pub body_bytes: IntGauge,
     /// How often a cap on sizes refused something.
     pub caps: CapMetrics,
+    pub connections: ConnectionMetrics,
     /// Configurations taken since the start, the first included.
     pub config_generation: IntGauge,
     /// Whether the last reload was taken: 1, or 0.
@@ -101,6 +104,7 @@ pub struct CapMetrics {
     pub max_head: IntCounter,
     pub max_event: IntCounter,
     pub max_response: IntCounter,
+    pub max_buffered: IntCounter,
 }
 
 /// How a token count was learnt.
@@ -294,7 +298,9 @@ impl Metrics {
                 max_head: cap_hits.with_label_values(&["max_head"]),
                 max_event: cap_hits.with_label_values(&["max_event"]),
                 max_response: cap_hits.with_label_values(&["max_response"]),
+                max_buffered: cap_hits.with_label_values(&["max_buffered"]),
             },
+            connections: ConnectionMetrics::new(&registry)?,
             in_flight,
             registry,
         })

@@ -98,8 +98,12 @@ fn the_full_file_shows_the_defaults() {
     let full = load(&root().join("conf/full.yaml")).unwrap();
     let minimal = load(&root().join("tests/data/conf/good/minimal.yaml")).unwrap();
     let (one, other) = (&full.boot, &minimal.boot);
-    assert_eq!((&one.listen, one.threads, full.drain), (&other.listen, other.threads, minimal.drain));
+    assert_eq!((&one.listen[0], one.threads, full.drain), (&other.listen[0], other.threads, minimal.drain));
     assert_eq!((full.caps, full.openai_models), (minimal.caps, minimal.openai_models));
+    assert_eq!(full.clients, minimal.clients);
+    let unwritten = load(&root().join("tests/data/conf/good/listeners.yaml")).unwrap();
+    assert_eq!(one.listen[1..3], unwritten.boot.listen[1..3]);
+    assert_eq!(full.certificates.get(&1), unwritten.certificates.get(&1));
     assert_eq!(one.resolvers, other.resolvers);
     assert_eq!(full.rate_limit_headers, minimal.rate_limit_headers);
     assert_eq!(full.unknown_keys_per_minute, minimal.unknown_keys_per_minute);
@@ -141,6 +145,10 @@ fn the_minimal_file_means_what_the_manual_says() {
     assert_eq!((plan.caps.max_body, plan.caps.max_head), (8 << 20, 32 << 10));
     assert_eq!((plan.caps.max_event, plan.caps.max_response), (1 << 20, 32 << 20));
     assert_eq!(plan.caps.body_timeout, Duration::from_secs(60));
+    let clients = plan.clients;
+    assert_eq!((clients.header_timeout.as_secs(), clients.keep_alive.as_secs()), (10, 60));
+    assert_eq!((clients.max_requests, clients.max_buffered), (10_000, 1 << 30));
+    assert_eq!((clients.max_connections, clients.max_connections_per_address), (20_000, 5_000));
     let pool = plan.pools.first().unwrap();
     let timeouts = [pool.timeouts.connect, pool.timeouts.first_byte, pool.timeouts.idle, pool.timeouts.total];
     assert_eq!(timeouts.map(|timeout| timeout.as_secs()), [2, 60, 60, 600]);

@@ -15,6 +15,7 @@ have curl || packages="$packages curl"
 have node || packages="$packages nodejs"
 have npm || packages="$packages npm"
 have redis-server || packages="$packages redis-server"
+have systemd-analyze || packages="$packages systemd"
 # Debian has `python3` without the means to make a virtual environment; the module tells.
 python3 -c 'import ensurepip' >/dev/null 2>&1 || packages="$packages python3-venv"
 if [ -n "$packages" ]; then

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::place::{Fault, Way};
-use super::plan::{Listener, Plan, StorePlan};
+use super::plan::{ListenAddress, Listener, Plan, Speaks, StorePlan};
 
 /// Every field that differs between what runs and what was written, and that only a start can change.
 pub fn boot_only(runs: &Plan, written: &Plan) -> Vec<Fault> {
@@ -48,8 +48,16 @@ fn list(all: &[impl Display]) -> String {
 
 fn listeners(all: &[Listener]) -> String {
     let one = |listener: &Listener| {
-        let h2c = if listener.h2c { " with h2c" } else { "" };
-        format!("{}{h2c}", listener.address)
+        let speaks = match listener.speaks {
+            Speaks::Http1 => "",
+            Speaks::H2c => " with h2c",
+            Speaks::Tls => " with tls",
+        };
+        let mode = match &listener.address {
+            ListenAddress::Tcp(_) => String::new(),
+            ListenAddress::Unix { mode, .. } => format!(" with mode {mode:04o}"),
+        };
+        format!("{}{speaks}{mode}", listener.address)
     };
     list(&all.iter().map(one).collect::<Vec<_>>())
 }

@@ -71,8 +71,10 @@ pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Tol
     let server = server?;
     Ok(Plan {
         boot: server.boot,
+        certificates: server.certificates,
         caps: server.caps,
         drain: server.drain,
+        clients: server.clients,
         openai_models: server.openai_models,
         rate_limit_headers: server.rate_limit_headers,
         unknown_keys_per_minute: server.unknown_keys_per_minute,

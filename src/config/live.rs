@@ -19,6 +19,11 @@ impl<T> Live<T> {
         self.0.load_full()
     }
 
+    /// A look at the value now, for less than taking it along.
+    pub fn look<R>(&self, look: impl FnOnce(&T) -> R) -> R {
+        look(&self.0.load())
+    }
+
     /// Replaces the value for everyone who loads it from now on.
     pub fn swap(&self, value: T) {
         self.0.store(Arc::new(value));
@@ -35,5 +40,6 @@ mod tests {
         let before = live.load();
         live.swap(2);
         assert_eq!((*before, *live.load()), (1, 2));
+        assert_eq!(live.look(|now| now + 1), 3);
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Nothing here is optional that is not optional in life, and nothing needs checking again.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -21,10 +23,15 @@ use crate::wire::completion::Expose;
 pub struct Plan {
     /// What only a start can change.
     pub boot: Boot,
+    /// What the listeners of `boot.listen` that speak TLS show, by their place there. It may change while
+    /// the sockets stay.
+    pub certificates: BTreeMap<usize, TlsListen>,
     /// How much a request may cost.
     pub caps: Caps,
     /// How long running streams may go on when the daemon stops.
     pub drain: Duration,
+    /// How much clients may take of us.
+    pub clients: Clients,
     /// Whether `/v1/models` also carries `created` and `owned_by`.
     pub openai_models: bool,
     /// Whether answers tell clients what is left of their limits.
@@ -60,12 +67,76 @@ pub struct Boot {
     pub run_dir: Option<PathBuf>,
 }
 
-/// One address that clients come to.
+/// One address that clients come to. Two are equal when the same socket can serve both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
-    pub address: SocketAddr,
-    /// Whether HTTP/2 is accepted without TLS, by prior knowledge (RFC 9113, 3.3).
-    pub h2c: bool,
+    pub address: ListenAddress,
+    pub speaks: Speaks,
+}
+
+/// Where clients come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    Tcp(SocketAddr),
+    /// A Unix socket: an absolute path of at most 107 bytes, and the permissions of its file.
+    Unix {
+        path: PathBuf,
+        mode: u32,
+    },
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What a listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/1.1, and HTTP/2 by prior knowledge (RFC 9113, 3.3).
+    H2c,
+    /// TLS, and in it HTTP/2 or HTTP/1.1, as the client prefers (RFC 7301).
+    Tls,
+}
+
+/// What a listener that speaks TLS shows, and what it asks its clients to show: PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsListen {
+    pub identity: Identity,
+    pub clients: ClientCerts,
+}
+
+/// Whether clients show a certificate, and the file of the authorities that it must come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientCerts {
+    NotAsked,
+    /// Whoever shows one must show a good one.
+    Optional(PathBuf),
+    Required(PathBuf),
+}
+
+/// How much clients may take of us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clients {
+    /// How long a whole head may take: from connecting, a TLS handshake included, or from the first byte of a
+    /// later request.
+    pub header_timeout: Duration,
+    /// How long a connection may be open without a request.
+    pub keep_alive: Duration,
+    /// Requests on one HTTP/1.1 connection; at least 1.
+    pub max_requests: u32,
+    /// Connections of all clients together; at least 1.
+    pub max_connections: usize,
+    /// Connections of one IPv4 address or one IPv6 network of 64 bits; at least 1.
+    pub max_connections_per_address: usize,
+    /// Request bodies of all clients together that are in memory, in bytes; at least `max_body`.
+    pub max_buffered: usize,
 }
 
 /// Caps on what one request may take; sizes in bytes.

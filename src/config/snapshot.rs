@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::plan::Caps;
+use crate::config::plan::{Caps, Clients};
 use crate::metrics::AliasMetrics;
 use crate::names::TenantId;
 use crate::rules::auth::{KeyRing, Principal};
@@ -19,6 +19,7 @@ pub struct Snapshot {
     pub caps: Caps,
     /// How long running streams may go on when the daemon stops.
     pub drain: Duration,
+    pub clients: Clients,
     /// What ticks are counted from.
     pub origin: Origin,
     pub limiting: Limiting,

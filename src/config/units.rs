@@ -88,7 +88,8 @@ pub(super) fn shown_duration(duration: Duration) -> String {
     shown(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), &DURATION_UNITS)
 }
 
-fn shown_size(bytes: usize) -> String {
+/// A size in its largest whole unit.
+pub(super) fn shown_size(bytes: usize) -> String {
     shown(u64::try_from(bytes).unwrap_or(u64::MAX), &SIZE_UNITS)
 }
 

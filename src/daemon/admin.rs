@@ -13,12 +13,16 @@ use serde::Serialize;
 use super::observe;
 use super::reload::{Reloader, Report};
 use crate::config::snapshot::Snapshot;
+use crate::proxy::buffered::Buffered;
+use crate::proxy::door::seats::Seats;
 use crate::proxy::life::{Life, Stage};
 
 /// Serves the operator's pages.
 pub struct Admin {
     pub reloader: Arc<Reloader>,
     pub life: Arc<Life>,
+    pub seats: Arc<Seats>,
+    pub buffered: Buffered,
 }
 
 #[async_trait]
@@ -44,6 +48,7 @@ impl ServeHttp for Admin {
             },
             "/metrics" => {
                 observe::now(&self.reloader.live.load(), &self.reloader.metrics);
+                observe::clients(&self.seats, &self.buffered, &self.reloader.metrics);
                 page(StatusCode::OK, PROMETHEUS, self.reloader.metrics.render())
             }
             _ => page(StatusCode::NOT_FOUND, TEXT, b"/metrics /healthz /readyz /status\n".to_vec()),
@@ -82,6 +87,8 @@ struct Status {
 struct Configuration {
     file: String,
     generation: i64,
+    /// How many configurations are in use: the one that runs, and those that running requests began with.
+    in_use: usize,
     /// When it was last looked at.
     at: String,
     /// How that ended: `taken` or `refused`.
@@ -108,6 +115,7 @@ impl Admin {
             configuration: Configuration {
                 file: self.reloader.file.display().to_string(),
                 generation,
+                in_use: self.reloader.in_use(),
                 at: humantime::format_rfc3339_seconds(at).to_string(),
                 last_reload: if complaints.is_empty() { "taken" } else { "refused" },
                 complaints,

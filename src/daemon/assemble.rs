@@ -116,8 +116,17 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
         instances: plan.store.as_ref().map_or(1, |store| store.instances as u64),
         store: store.clone(),
     };
-    let (caps, drain, origin) = (plan.caps, plan.drain, fleet.origin);
-    let snapshot = Snapshot { caps, drain, origin, limiting, pools, keys, tenants, nobody };
+    let snapshot = Snapshot {
+        caps: plan.caps,
+        drain: plan.drain,
+        clients: plan.clients,
+        origin: fleet.origin,
+        limiting,
+        pools,
+        keys,
+        tenants,
+        nobody,
+    };
     Ok(Assembled { snapshot, cares, unwise })
 }
 

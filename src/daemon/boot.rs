@@ -1,21 +1,24 @@
 //! From a configuration to a running daemon: sockets, services, signals, readiness.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use pingora_core::apps::http_app::HttpServer as PageServer;
-use pingora_core::listeners::{L4BufferSettings, ListenerConfig};
+use pingora_core::listeners::{L4BufferSettings, ListenerConfig, TcpSocketOptions};
+use pingora_core::protocols::TcpKeepalive;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
 use pingora_core::services::listening::Service;
+use rustls::ServerConfig;
+use tokio::sync::watch;
 
 use super::admin::Admin;
 use super::assemble::{Lasting, assemble};
-use super::control::Control;
 use super::fleet::Fleet;
 use super::handover::{HandOver, TakeOver};
 use super::keeper::Keeper;
@@ -23,21 +26,20 @@ use super::ledger::Ledger;
 use super::load::Loaded;
 use super::reload::Reloader;
 use super::run_dir::RunDir;
-use super::secrets::secret;
 use super::signals::{self, Asked};
-use super::sockets::{self, Address, OnSockets, Sockets, Wanted};
+use super::sockets::{self, OnSockets, Sockets, Until, Wanted};
 use super::stop::Leaving;
-use super::store::{Hooks, RedisPlan, RedisStore};
-use super::{demo, detach, notify};
+use super::{certificates, demo, notify, ready, shared};
 use crate::config::live::Live;
 use crate::config::place::{Fault, Way};
-use crate::config::plan::{Listener, Plan, StorePlan};
+use crate::config::plan::{ListenAddress, Listener, Plan, Speaks};
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
 use crate::proxy::access_log::AccessLog;
+use crate::proxy::buffered::Buffered;
 use crate::proxy::door;
+use crate::proxy::door::entrance::{Entrance, Greeting};
 use crate::proxy::life::{Life, Stage};
-use crate::rules::store::{State, Store};
 
 /// What a listener's connections write through. Head and body of an ordinary answer fit, and so leave
 /// in one send.
@@ -45,6 +47,16 @@ const WRITE_BUFFER: usize = 8 * 1024;
 /// What a client's bytes are read through. Larger bodies are read past it. The allocator gives pages of
 /// their own to anything from 16 KiB on, which many open streams would pay for.
 const READ_BUFFER: usize = 8 * 1024;
+/// What the system keeps of an answer that a client does not take, in bytes; Linux doubles it for its own use. A
+/// slow reader is felt the sooner, and costs the less.
+const SEND_BUFFER: usize = 128 * 1024;
+/// When a silent client is asked whether it is still there, how often, and how many times.
+const PROBE_AFTER: Duration = Duration::from_secs(30);
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+const PROBES: usize = 3;
+/// How long what was sent may go unacknowledged at least, however short `write_timeout` is: a lost packet takes its
+/// time.
+const UNHEARD: Duration = Duration::from_secs(5);
 /// Idle connections to backends that a thread keeps. Fewer than its requests at a time would mean new
 /// connections all the time.
 const KEPT_CONNECTIONS: usize = 2048;
@@ -71,7 +83,7 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
     let metrics = Arc::new(Metrics::new()?);
     let fleet = Arc::new(Fleet::new(&plan.boot.resolvers)?);
     let ledger = Arc::<Ledger>::default();
-    let store = plan.store.as_ref().map(|store| shared_limits(store, &fleet, &metrics)).transpose();
+    let store = plan.store.as_ref().map(|store| shared::limits(store, &fleet, &metrics)).transpose();
     let store = store.map_err(|fault| told(&[fault]))?;
     let run_dir = run_dir(plan, &start).map_err(|fault| told(&[fault]))?;
     let (before, given) = match (&run_dir, start.upgrade) {
@@ -87,6 +99,7 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
     };
     let lasting = Lasting { fleet, ledger, store };
     let assembled = assemble(plan, &metrics, &lasting).map_err(|faults| told(&faults))?;
+    let mut shown = certificates::of_listeners(&plan.certificates).map_err(|faults| told(&faults))?;
     let unwise = assembled.unwise.clone();
     let live = Arc::new(Live::new(assembled.begin(&lasting.fleet)));
     let log = AccessLog::default();
@@ -104,37 +117,47 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
         log: log.clone(),
         shield: Arc::default(),
         life: life.clone(),
+        seats: Arc::default(),
+        buffered: Buffered::default(),
     };
-    let reloader =
-        Arc::new(Reloader::new(start.file, loaded, &unwise, live.clone(), metrics.clone(), lasting));
-    for listener in &plan.boot.listen {
-        let service = clients(listener, plan, &server.configuration, gateway.clone());
-        server.add_service(OnSockets { service, sockets: sockets.clone() });
+    let (seats, buffered) = (gateway.seats.clone(), gateway.buffered.clone());
+    let entrances = plan.boot.listen.iter().enumerate();
+    let entrances = entrances.map(|(place, listener)| entrance(listener, shown.remove(&place)));
+    let entrances = entrances.collect::<Result<Vec<_>, _>>()?;
+    let reloader = Reloader::new(start.file, loaded, &unwise, gateway.clone(), entrances.clone(), lasting);
+    let reloader = Arc::new(reloader);
+    for (listener, entrance) in plan.boot.listen.iter().zip(&entrances) {
+        let service = clients(listener, plan, &server.configuration, gateway.clone(), entrance.clone());
+        server.add_service(OnSockets { service, sockets: sockets.clone(), until: Until::Leaving });
     }
+    // Operators look at a daemon that drains, too.
+    let (handed_over, to_the_end) = watch::channel(false);
     if let Some(address) = plan.boot.admin {
-        let pages = PageServer::new_app(Admin { reloader: reloader.clone(), life: life.clone() });
+        let pages = PageServer::new_app(Admin {
+            reloader: reloader.clone(),
+            life: life.clone(),
+            seats: seats.clone(),
+            buffered,
+        });
         let mut service = Service::new("operator's pages".into(), pages);
         service.add_tcp(&address.to_string());
         service.threads = Some(1);
-        server.add_service(OnSockets { service, sockets: sockets.clone() });
+        let until = Until::HandedOver(to_the_end.clone());
+        server.add_service(OnSockets { service, sockets: sockets.clone(), until });
     }
     if let Some(address) = plan.boot.demo_model {
         let service = demo::service(address);
-        server.add_service(OnSockets { service, sockets: sockets.clone() });
+        let until = Until::HandedOver(to_the_end);
+        server.add_service(OnSockets { service, sockets: sockets.clone(), until });
     }
-    let leaving = Leaving::new(life, live, metrics, log, keeper, sockets, run_dir.clone());
-    let leaving = Arc::new(leaving);
+    let leaving = Arc::new(Leaving::new(gateway, keeper, sockets, run_dir.clone(), handed_over));
     let hand_over = Arc::new(HandOver::new(leaving.clone()));
     obey(&leaving, &reloader, &hand_over)?;
     let told = leaving.watch();
-    announce(Announcement {
-        addresses: addresses(plan).collect(),
-        before,
-        run_dir,
-        reloader,
-        hand_over,
-        leaving,
-    });
+    let others = plan.boot.admin.into_iter().chain(plan.boot.demo_model).collect();
+    let listeners = plan.boot.listen.iter().map(|listener| listener.address.clone()).zip(entrances);
+    let doors = ready::Doors { listeners: listeners.collect(), others };
+    ready::announce(ready::Announcement { doors, before, run_dir, reloader, hand_over, leaving });
     server.run(RunArgs { shutdown_signal: Box::new(told) });
     Ok(ExitCode::SUCCESS)
 }
@@ -152,7 +175,6 @@ fn obey(leaving: &Arc<Leaving>, reloader: &Arc<Reloader>, hand_over: &Arc<HandOv
             }
             if running.life.stage() == Stage::Serving {
                 let _logged = taking.reload();
-                notify::ready(&taking.status());
             } else {
                 log::info!("HUP: not now, we are leaving");
             }
@@ -209,13 +231,32 @@ fn run_dir(plan: &Plan, start: &Start) -> Result<Option<RunDir>, Fault> {
 /// All sockets that a plan wants, and which of its fields say so.
 fn wanted(plan: &Plan) -> Vec<Wanted> {
     let server = |field: &str| Way::to("server").field(field);
-    let tcp = |address: SocketAddr, way: Way| Wanted { address: Address::Tcp(address), way };
+    let tcp = |address, way| Wanted { address: ListenAddress::Tcp(address), way };
     let listen = plan.boot.listen.iter().enumerate();
     listen
-        .map(|(index, listener)| tcp(listener.address, server("listen").item(index)))
+        .map(|(index, listener)| Wanted {
+            address: listener.address.clone(),
+            way: server("listen").item(index),
+        })
         .chain(plan.boot.admin.map(|address| tcp(address, server("admin"))))
         .chain(plan.boot.demo_model.map(|address| tcp(address, server("demo_model"))))
         .collect()
+}
+
+/// A listener as the door knows it.
+///
+/// # Errors
+/// None: whoever read the configuration has seen to it that those with TLS have certificates, and no others.
+fn entrance(listener: &Listener, certificates: Option<ServerConfig>) -> Result<Arc<Entrance>, String> {
+    let greeting = match (listener.speaks, certificates) {
+        (Speaks::Http1, None) => Greeting::Http1,
+        (Speaks::H2c, None) => Greeting::H2c,
+        (Speaks::Tls, Some(certificates)) => Greeting::Tls(Box::new(Live::new(certificates))),
+        (Speaks::Tls, None) | (Speaks::Http1 | Speaks::H2c, Some(_)) => {
+            return Err(format!("{}: its certificates are somebody else's", listener.address));
+        }
+    };
+    Ok(Arc::new(Entrance::new(listener.address.to_string(), greeting)))
 }
 
 fn clients(
@@ -223,116 +264,29 @@ fn clients(
     plan: &Plan,
     conf: &Arc<ServerConf>,
     gateway: Gateway,
+    entrance: Arc<Entrance>,
 ) -> Service<door::Proxy> {
-    let mut service = door::service(conf, gateway, &format!("clients on {}", listener.address), listener.h2c);
-    let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
-    service.add_listener(ListenerConfig::tcp(listener.address.to_string()).l4_buffer(buffers));
+    let mut service = door::service(conf, gateway, entrance);
+    let endpoint = match &listener.address {
+        ListenAddress::Tcp(address) => {
+            let mut options = TcpSocketOptions::default();
+            options.tcp_snd_buf = Some(SEND_BUFFER);
+            options.tcp_keepalive = Some(TcpKeepalive {
+                idle: PROBE_AFTER,
+                interval: PROBE_EVERY,
+                count: PROBES,
+                // A cable that was pulled is a client that does not take its answer.
+                user_timeout: plan.caps.write_timeout.max(UNHEARD),
+            });
+            ListenerConfig::tcp(address.to_string()).tcp_socket_options(options)
+        }
+        ListenAddress::Unix { path, mode } => {
+            ListenerConfig::uds(path.display().to_string()).permissions(Permissions::from_mode(*mode))
+        }
+    };
+    service.add_listener(endpoint.l4_buffer(L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER)));
     service.threads = Some(plan.boot.threads);
     service
-}
-
-fn addresses(plan: &Plan) -> impl Iterator<Item = SocketAddr> {
-    let clients = plan.boot.listen.iter().map(|listener| listener.address);
-    clients.chain(plan.boot.admin).chain(plan.boot.demo_model)
-}
-
-/// The store in which several gateways keep their limits together.
-fn shared_limits(plan: &StorePlan, fleet: &Fleet, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, Fault> {
-    let redis = redis(plan)?;
-
-    let (took, state, dropped) = (metrics.clone(), metrics.clone(), metrics.clone());
-    let hooks = Hooks {
-        took: Box::new(move |outcome, time| took.store_answered(outcome.label(), time.as_secs_f64())),
-        state: Box::new(move |now| match now {
-            State::Up => {
-                state.store_up.set(1);
-                log::info!("the store of shared limits answers");
-            }
-            State::Down => {
-                state.store_up.set(0);
-                log::warn!("the store of shared limits does not answer: each gateway counts its own share");
-            }
-        }),
-        dropped: Box::new(move |changes| dropped.store_dropped.inc_by(changes)),
-    };
-    let store = RedisStore::new(&redis, hooks, fleet.runtime.handle().clone());
-    let unusable = |why| Fault::obstacle(Way::to("limits_store"), why, "see to what is written here");
-    Ok(Arc::new(store.map_err(unusable)?))
-}
-
-/// What a store needs to be spoken to, its secrets read.
-fn redis(plan: &StorePlan) -> Result<RedisPlan, Fault> {
-    let at = |field: &str| Way::to("limits_store").field(field);
-    let password = plan.password.as_ref().map(secret).transpose().map_err(|unread| Fault {
-        way: at("password"),
-        wrong: unread.wrong,
-        mend: unread.mend.to_owned(),
-        weight: unread.weight,
-    })?;
-    let ca = plan.ca.as_ref().map(|path| {
-        let unread = |why| Fault::obstacle(at("ca"), format!("{}: {why}", path.display()), "see to the file");
-        std::fs::read(path).map_err(unread)
-    });
-    Ok(RedisPlan {
-        host: plan.host.clone(),
-        port: plan.port,
-        db: plan.db,
-        tls: plan.tls,
-        ca: ca.transpose()?,
-        username: plan.username.clone(),
-        password,
-        timeout: plan.timeout,
-        prefix: plan.prefix.clone(),
-    })
-}
-
-/// What becoming ready takes.
-struct Announcement {
-    addresses: Vec<SocketAddr>,
-    /// The process that we take over from.
-    before: Option<TakeOver>,
-    run_dir: Option<RunDir>,
-    reloader: Arc<Reloader>,
-    hand_over: Arc<HandOver>,
-    leaving: Arc<Leaving>,
-}
-
-/// Becomes ready when every listener accepts, and says so to all who wait for it.
-fn announce(it: Announcement) {
-    std::thread::spawn(move || {
-        for address in &it.addresses {
-            while std::net::TcpStream::connect_timeout(&reachable(*address), Duration::from_secs(1)).is_err()
-            {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
-        if let Some(why) = it.before.and_then(|before| before.ready().err()) {
-            log::error!("not taken over: {why}");
-            std::process::exit(1);
-        }
-        if let Some(run_dir) = &it.run_dir {
-            run_dir.write_pid();
-            let control = Control { reloader: it.reloader.clone(), hand_over: it.hand_over };
-            if let Err(why) = control.listen(run_dir) {
-                log::warn!("there is no control socket, so neither `byname reload` nor --upgrade: {why}");
-            }
-        }
-        if it.leaving.life.go_on(Stage::Serving) {
-            let all: Vec<_> = it.addresses.iter().map(ToString::to_string).collect();
-            log::info!("serving on {}", all.join(", "));
-            notify::ready(&it.reloader.status());
-            detach::quiet();
-        }
-    });
-}
-
-/// An address to connect to for one that is listened on: any means loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    match address {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => ([127, 0, 0, 1], v4.port()).into(),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => ([0, 0, 0, 0, 0, 0, 0, 1], v6.port()).into(),
-        other => other,
-    }
 }
 
 /// What is wrong with a plan that only its secrets and certificates can tell. Nothing is started.
@@ -345,7 +299,9 @@ pub fn dry(plan: &Plan) -> Result<Vec<Fault>, Vec<Fault>> {
     let metrics = Metrics::new().map_err(|why| unexpected(&why))?;
     let fleet = Fleet::new(&plan.boot.resolvers).map_err(|why| unexpected(&why))?;
     let lasting = Lasting { fleet: Arc::new(fleet), ledger: Arc::default(), store: None };
-    let mut faults: Vec<_> = plan.store.as_ref().and_then(|store| redis(store).err()).into_iter().collect();
+    let mut faults: Vec<_> =
+        plan.store.as_ref().and_then(|store| shared::redis(store).err()).into_iter().collect();
+    faults.extend(certificates::of_listeners(&plan.certificates).err().unwrap_or_default());
     match assemble(plan, &metrics, &lasting) {
         Ok(assembled) if faults.is_empty() => Ok(assembled.unwise),
         Ok(_) => Err(faults),

@@ -1,18 +1,22 @@
 //! Reads certificates from PEM files and makes sure that they can be used before anything rests on them.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustls::RootCertStore;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
 
 use crate::config::place::{Fault, Way};
-use crate::config::plan::{Identity, TlsPlan};
+use crate::config::plan::{ClientCerts, Identity, TlsListen, TlsPlan};
 use crate::proxy::peer;
 
 /// What a backend's TLS needs beyond its name.
@@ -30,6 +34,10 @@ pub struct Material {
 pub fn material(plan: &TlsPlan) -> Result<Material, String> {
     let authorities = plan.ca.as_deref().map(authorities).transpose().map_err(|why| format!(".ca: {why}"))?;
     let identity = plan.identity.as_ref().map(identity).transpose()?;
+    let identity = identity.map(|(chain, key)| {
+        let chain: Vec<_> = chain.iter().map(|der| der.to_vec()).collect();
+        (chain, key.secret_der().to_vec())
+    });
     let mut hasher = DefaultHasher::new();
     authorities.hash(&mut hasher);
     identity.hash(&mut hasher);
@@ -45,7 +53,67 @@ pub fn fault(tls: Way, complaint: &str) -> Fault {
     Fault::obstacle(way, wrong, "see to the file, its name and who may read it")
 }
 
+/// What listeners show, by their place among them.
+///
+/// # Errors
+/// Every listener whose files cannot be used: which field, and what is wrong with its file.
+pub fn of_listeners(plans: &BTreeMap<usize, TlsListen>) -> Result<BTreeMap<usize, ServerConfig>, Vec<Fault>> {
+    let mut ready = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for (place, plan) in plans {
+        match server_config(plan) {
+            Ok(config) => drop(ready.insert(*place, config)),
+            Err(why) => wrong.push(fault(Way::to("server").field("listen").item(*place).field("tls"), &why)),
+        }
+    }
+    if wrong.is_empty() { Ok(ready) } else { Err(wrong) }
+}
+
+/// TLS 1.2 or newer with what a plan names, and HTTP/2 or HTTP/1.1 as the client prefers. Resumed sessions need
+/// no memory here; data before the end of a handshake is not taken, and nothing is negotiated again.
+///
+/// # Errors
+/// Which field, and what is wrong with its file.
+pub fn server_config(plan: &TlsListen) -> Result<ServerConfig, String> {
+    let (chain, key) = identity(&plan.identity)?;
+    if let Some(own) = chain.first() {
+        timely(&plan.identity.cert, own, SystemTime::now()).map_err(|why| format!(".cert: {why}"))?;
+    }
+    let clients = verifier(&plan.clients).map_err(|why| format!(".client_ca: {why}"))?;
+    let unusable = |why: rustls::Error| format!(".cert: {}: {why}", plan.identity.cert.display());
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?;
+    let builder = match clients {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(unusable)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.ticketer = ring::Ticketer::new().map_err(unusable)?;
+    Ok(config)
+}
+
+fn verifier(clients: &ClientCerts) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
+    let path = match clients {
+        ClientCerts::NotAsked => return Ok(None),
+        ClientCerts::Optional(path) | ClientCerts::Required(path) => path,
+    };
+    let store = Arc::new(trusted(path)?.1);
+    let builder = WebPkiClientVerifier::builder_with_provider(store, Arc::new(ring::default_provider()));
+    let builder = match clients {
+        ClientCerts::Optional(_) => builder.allow_unauthenticated(),
+        ClientCerts::NotAsked | ClientCerts::Required(_) => builder,
+    };
+    builder.build().map(Some).map_err(|why| format!("{}: {why}", path.display()))
+}
+
 fn authorities(path: &Path) -> Result<Vec<Vec<u8>>, String> {
+    Ok(trusted(path)?.0.iter().map(|der| der.to_vec()).collect())
+}
+
+/// The authorities' certificates in a file, and those who trust them.
+fn trusted(path: &Path) -> Result<(Vec<CertificateDer<'static>>, RootCertStore), String> {
     let all = certificates(path)?;
     let mut store = RootCertStore::empty();
     for certificate in &all {
@@ -54,11 +122,27 @@ fn authorities(path: &Path) -> Result<Vec<Vec<u8>>, String> {
             .map_err(|why| format!("{}: holds what is no authority's certificate: {why}", path.display()))?;
         parsed(path, certificate)?;
     }
-    Ok(all.iter().map(|der| der.to_vec()).collect())
+    Ok((all, store))
 }
 
-/// A chain and its key, as DER.
-type Shown = (Vec<Vec<u8>>, Vec<u8>);
+/// Clients would refuse a certificate outside of its time, all of them.
+fn timely(path: &Path, certificate: &CertificateDer<'_>, now: SystemTime) -> Result<(), String> {
+    let (_, read) = x509_parser::parse_x509_certificate(certificate)
+        .map_err(|why| format!("{}: cannot be read: {why}", path.display()))?;
+    let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    let validity = read.validity();
+    if validity.not_after.timestamp() < now {
+        return Err(format!("{}: expired at {}", path.display(), validity.not_after));
+    }
+    if validity.not_before.timestamp() > now {
+        return Err(format!("{}: is not valid before {}", path.display(), validity.not_before));
+    }
+    Ok(())
+}
+
+/// A chain and its key.
+type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn identity(plan: &Identity) -> Result<Shown, String> {
     let chain = certificates(&plan.cert).map_err(|why| format!(".cert: {why}"))?;
@@ -68,14 +152,12 @@ fn identity(plan: &Identity) -> Result<Shown, String> {
     let key = PrivateKeyDer::from_pem_file(&plan.key).map_err(|why| {
         format!(".key: {}: holds no private key that can be read: {why}", plan.key.display())
     })?;
-    let der = key.secret_der().to_vec();
     let signer = ring::sign::any_supported_type(&key)
         .map_err(|why| format!(".key: {}: is of no kind that can be used: {why}", plan.key.display()))?;
-    let der_chain = chain.iter().map(|der| der.to_vec()).collect();
-    CertifiedKey::new(chain, signer)
+    CertifiedKey::new(chain.clone(), signer)
         .keys_match()
         .map_err(|why| format!(".key: {}: does not belong to `cert`: {why}", plan.key.display()))?;
-    Ok((der_chain, der))
+    Ok((chain, key))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -96,3 +178,6 @@ fn parsed(path: &Path, certificate: &CertificateDer<'_>) -> Result<(), String> {
         .map(drop)
         .map_err(|why| format!("{}: holds a certificate that cannot be read: {why}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;

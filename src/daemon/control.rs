@@ -1,7 +1,8 @@
 //! The control socket: what another process on this machine may ask of a running daemon.
 //!
 //! It lies in a private directory, so whoever reaches it may ask. One line asks, lines answer, and the last of
-//! them begins with `ok` or `no`: `reload` gives `ok 3` or complaints and `no`; `upgrade` is for [`super::handover`].
+//! them begins with `ok` or `no`: `reload` gives `ok 3` or complaints and `no`; `upgrade` and `settle` are for
+//! [`super::handover`].
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -20,7 +21,9 @@ const ASKING: Duration = Duration::from_secs(5);
 /// How long a reload may take before whoever asked for it gives up: names are looked up meanwhile.
 const RELOADING: Duration = Duration::from_secs(60);
 /// The longest line.
-const MAX_LINE: u64 = 4096;
+const MAX_LINE: usize = 4096;
+/// The longest account of what a process before us has used.
+const MAX_OWED: u64 = 64 << 20;
 /// The longest answer that is shown.
 const MAX_ANSWER: u64 = 1 << 20;
 
@@ -85,6 +88,12 @@ impl Control {
                 };
                 stream.write_all(text.as_bytes())
             }
+            ("settle", "") => {
+                let mut owed = String::new();
+                stream.try_clone()?.take(MAX_OWED).read_to_string(&mut owed)?;
+                self.reloader.lasting.ledger.settle(serde_json::from_str(&owed)?);
+                stream.write_all(b"ok\n")
+            }
             ("upgrade", pid) => match pid.parse() {
                 Ok(pid) => {
                     self.hand_over.serve(stream, pid);
@@ -92,7 +101,7 @@ impl Control {
                 }
                 Err(_) => stream.write_all(b"no: say who you are\n"),
             },
-            _ => stream.write_all(b"no: reload, or upgrade PID\n"),
+            _ => stream.write_all(b"no: reload, settle, or upgrade PID\n"),
         }
     }
 }
@@ -101,13 +110,14 @@ impl Control {
 ///
 /// # Errors
 /// The other side has closed, or takes too long.
-pub fn line(stream: &UnixStream) -> std::io::Result<String> {
+pub fn line(mut stream: &UnixStream) -> std::io::Result<String> {
     let mut line = Vec::new();
     // Byte by byte, so that nothing of what follows is taken away.
-    for byte in stream.take(MAX_LINE).bytes() {
-        match byte? {
-            b'\n' => return Ok(String::from_utf8_lossy(&line).into_owned()),
-            other => line.push(other),
+    let mut byte = [0];
+    while line.len() < MAX_LINE && stream.read(&mut byte)? > 0 {
+        match byte {
+            [b'\n'] => return Ok(String::from_utf8_lossy(&line).into_owned()),
+            [other] => line.push(other),
         }
     }
     Err(ErrorKind::UnexpectedEof.into())

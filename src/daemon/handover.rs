@@ -26,6 +26,7 @@ use rustix::net::{
 };
 
 use super::control::line;
+use super::ledger::Owed;
 use super::notify;
 use super::run_dir::RunDir;
 use super::sockets::Named;
@@ -151,6 +152,20 @@ impl HandOver {
             }
         }
     }
+}
+
+/// Tells the process after us what has been used since it took the counts of days and months over.
+///
+/// # Errors
+/// It cannot be told.
+pub fn settle(run_dir: &RunDir, owed: &[Owed]) -> std::io::Result<()> {
+    let mut stream = UnixStream::connect(run_dir.control())?;
+    stream.set_read_timeout(Some(STEP))?;
+    stream.set_write_timeout(Some(STEP))?;
+    stream.write_all(b"settle\n")?;
+    serde_json::to_writer(&stream, owed)?;
+    stream.shutdown(std::net::Shutdown::Write)?;
+    line(&stream).map(drop)
 }
 
 /// The new process's side.

@@ -1,11 +1,12 @@
 //! Keeps what was used of days and months on disk, so that a restart does not give it away again.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::budgets::{Budgets, Kept};
-use super::ledger::{Ledger, Used};
+use super::ledger::{Ledger, Owed, Used};
 use crate::rules::limits::period::Spent;
 
 /// How often counts are written: what a crash loses at most, with the time that writing takes.
@@ -56,6 +57,17 @@ impl Keeper {
     pub fn close(&self) {
         self.flush();
         held(&self.budgets).take();
+    }
+
+    /// What has been used since [`Keeper::close`], which is not in the database.
+    pub fn owed(&self) -> Vec<Owed> {
+        let written: HashMap<String, (Spent, Spent)> =
+            held(&self.written).iter().map(|(name, day, month)| (name.clone(), (*day, *month))).collect();
+        let owed = self.ledger.used().into_iter().map(|(name, day, month)| {
+            let (old_day, old_month) = written.get(&name).copied().unwrap_or_default();
+            (name, day.since(old_day), month.since(old_month))
+        });
+        owed.filter(|(_, day, month)| day.by != 0 || month.by != 0).collect()
     }
 
     /// Takes the database back after [`Keeper::close`].

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::names::{Alias, PoolName, TenantId};
 use crate::rules::limits::book::Book;
-use crate::rules::limits::period::Spent;
+use crate::rules::limits::period::{Change, Spent};
 use crate::rules::tokens::Learned;
 
 /// All books of all generations. An entity that keeps its name keeps its counts.
@@ -58,6 +58,14 @@ impl Ledger {
         books.into_iter().flat_map(used).map(|(name, day, month)| (name.to_string(), day, month)).collect()
     }
 
+    /// Counts what another process has used.
+    pub fn settle(&self, owed: Vec<Owed>) {
+        for (name, day, month) in owed {
+            let Some(tenant) = name.split('/').nth(1) else { continue };
+            self.tenant(&TenantId::new(tenant)).adjust(&name, day, month);
+        }
+    }
+
     /// Takes over what was kept, before the first request. A name belongs to the tenant that stands in it.
     pub fn restore(&self, used: Vec<Used>) {
         for (name, day, month) in used {
@@ -66,6 +74,9 @@ impl Ledger {
         }
     }
 }
+
+/// What has been used of an entity's day and month since somebody else took its counts over.
+pub type Owed = (String, Change, Change);
 
 /// What a tenant is called in books, stores and files. Names of tenants and keys hold no slash.
 pub fn tenant_name(tenant: &TenantId) -> String {

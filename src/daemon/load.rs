@@ -10,9 +10,10 @@ use crate::config::plan::Plan;
 use crate::config::{self, Complaints, Source};
 
 /// How often a file is read that changes meanwhile.
-const TRIES: usize = 5;
-/// How long its writer is given.
-const WRITING: Duration = Duration::from_millis(20);
+const TRIES: usize = 50;
+/// A file that was written to within this time may be written to again: an editor that writes in place, line by
+/// line, leaves what looks whole in between.
+const QUIET: Duration = Duration::from_millis(20);
 
 /// A configuration, and what it was read from.
 pub struct Loaded {
@@ -95,11 +96,15 @@ fn source(path: &Path) -> Result<Source, String> {
         match read_unchanged(path)? {
             Some(bytes) => break bytes,
             None if tries == TRIES => return Err("it changes while it is read".to_owned()),
-            None => std::thread::sleep(WRITING),
+            None => {}
         }
         tries += 1;
     };
-    let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    let text = String::from_utf8(bytes).map_err(|bad| {
+        let good = bad.as_bytes().get(..bad.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+        format!("it is not UTF-8 in line {line}")
+    })?;
     Ok(Source { name: path.display().to_string(), text })
 }
 
@@ -120,19 +125,24 @@ fn read_unchanged(path: &Path) -> Result<Option<Vec<u8>>, String> {
     if bytes.len() > config::MAX_TEXT {
         return Err(format!("it is larger than {} bytes", config::MAX_TEXT));
     }
-    let after = Version::of(&file.metadata().map_err(told)?);
-    Ok((before == after).then_some(bytes))
+    let written = file.metadata().and_then(|data| data.modified()).map_err(told)?;
+    // A time to come is no reason to wait for it.
+    let quiet = written.elapsed().map_or(QUIET, |since| since.min(QUIET));
+    std::thread::sleep(QUIET - quiet);
+    let now = Version::of(&std::fs::metadata(path).map_err(told)?);
+    Ok((before == now).then_some(bytes))
 }
 
 /// By which a write to a file shows.
 #[derive(PartialEq, Eq)]
 struct Version {
+    file: u64,
     size: u64,
     changed: (i64, i64),
 }
 
 impl Version {
     fn of(data: &std::fs::Metadata) -> Self {
-        Self { size: data.len(), changed: (data.mtime(), data.mtime_nsec()) }
+        Self { file: data.ino(), size: data.len(), changed: (data.mtime(), data.mtime_nsec()) }
     }
 }

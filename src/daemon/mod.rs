@@ -21,12 +21,14 @@ mod notify;
 mod observe;
 mod policies;
 mod probe;
+mod ready;
 pub mod reload;
 mod resolver;
 mod run_dir;
 #[cfg(test)]
 mod scratch;
 mod secrets;
+mod shared;
 pub mod signals;
 mod sockets;
 pub mod stop;

@@ -1,9 +1,12 @@
-//! Sets the metrics that are only looked at when somebody asks: backends' health, and what is left of limits.
+//! Sets the metrics that are only looked at when somebody asks: backends' health, what is left of limits, and what
+//! clients take of us.
 
 use std::time::{Instant, SystemTime};
 
 use crate::config::snapshot::Snapshot;
 use crate::metrics::Metrics;
+use crate::proxy::buffered::Buffered;
+use crate::proxy::door::seats::Seats;
 use crate::rules::limits::LimitKind;
 use crate::rules::limits::book::{Book, Limit, When};
 use crate::rules::limits::period::Today;
@@ -33,6 +36,15 @@ pub fn now(snapshot: &Snapshot, metrics: &Metrics) {
     metrics.remaining(all.flat_map(|(tenant, model, whose, book, limit)| {
         left(book, limit, when).map(move |(kind, left)| (tenant, model, named(whose, kind), left))
     }));
+}
+
+/// Sets what clients take of us to what is so now.
+pub fn clients(seats: &Seats, buffered: &Buffered, metrics: &Metrics) {
+    let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let census = seats.census();
+    metrics.connections.idle.set(number(census.idle));
+    metrics.connections.busy.set(number(census.busy));
+    metrics.body_bytes.set(number(buffered.bytes()));
 }
 
 /// What is left of each limit of one entity.

@@ -1,18 +1,20 @@
 //! Another configuration in place of the one that runs: read, checked, built and swapped, or not at all.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use super::assemble::{Lasting, assemble};
 use super::load::{self, Loaded};
-use super::notify;
+use super::{certificates, notify};
 use crate::config::changed;
 use crate::config::live::Live;
 use crate::config::place::{Fault, Weight};
 use crate::config::plan::Plan;
 use crate::config::snapshot::Snapshot;
 use crate::metrics::{Metrics, Present};
+use crate::proxy::Gateway;
+use crate::proxy::door::entrance::Entrance;
 
 /// How the last reload ended.
 #[derive(Debug, Clone)]
@@ -33,8 +35,12 @@ pub struct Reloader {
     pub live: Arc<Live<Snapshot>>,
     pub metrics: Arc<Metrics>,
     pub lasting: Lasting,
+    /// In the order of the listeners.
+    entrances: Vec<Arc<Entrance>>,
     running: Mutex<Plan>,
     report: Mutex<Report>,
+    /// Configurations that some request may still hold.
+    held: Mutex<Vec<Weak<Snapshot>>>,
 }
 
 impl Reloader {
@@ -43,15 +49,24 @@ impl Reloader {
         file: PathBuf,
         loaded: &Loaded,
         unwise: &[Fault],
-        live: Arc<Live<Snapshot>>,
-        metrics: Arc<Metrics>,
+        gateway: Gateway,
+        entrances: Vec<Arc<Entrance>>,
         lasting: Lasting,
     ) -> Self {
+        let Gateway { live, metrics, .. } = gateway;
         metrics.config_generation.set(1);
         let warnings = warn(loaded, unwise);
         let report = Report { at: SystemTime::now(), complaints: Vec::new(), warnings, generation: 1 };
         let (running, report) = (Mutex::new(loaded.plan.clone()), Mutex::new(report));
-        Self { file, live, metrics, lasting, running, report }
+        let held = Mutex::new(vec![Arc::downgrade(&live.load())]);
+        Self { file, live, metrics, lasting, entrances, running, report, held }
+    }
+
+    /// How many configurations are in use: the one that runs, and those that requests began with and still hold.
+    pub fn in_use(&self) -> usize {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|snapshot| snapshot.strong_count() > 0);
+        held.len()
     }
 
     /// How the last one ended.
@@ -82,6 +97,13 @@ impl Reloader {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         notify::reloading();
         let outcome = self.take(&mut running);
+        let outcome = self.reported(outcome);
+        // Whatever came of it, we serve.
+        notify::ready(&self.status());
+        outcome
+    }
+
+    fn reported(&self, outcome: Result<Vec<String>, Vec<String>>) -> Result<Report, Vec<String>> {
         let at = SystemTime::now();
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
@@ -119,8 +141,19 @@ impl Reloader {
         }
         let assembled = assemble(&loaded.plan, &self.metrics, &self.lasting);
         let assembled = assembled.map_err(|faults| lines(loaded.located(&faults)))?;
+        let shown = certificates::of_listeners(&loaded.plan.certificates);
+        let shown = shown.map_err(|faults| lines(loaded.located(&faults)))?;
         let warnings = warn(&loaded, &assembled.unwise);
+        for (place, certificates) in shown {
+            if let Some(entrance) = self.entrances.get(place) {
+                entrance.renew(certificates);
+            }
+        }
         self.live.swap(assembled.begin(&self.lasting.fleet));
+        self.in_use();
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.push(Arc::downgrade(&self.live.load()));
+        drop(held);
         self.metrics.forget(&present(running), &present(&loaded.plan));
         *running = loaded.plan;
         Ok(warnings)

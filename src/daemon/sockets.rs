@@ -5,11 +5,10 @@
 //! descriptors, which is meant for upgrades, so all of ours do.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -18,28 +17,12 @@ use pingora_core::server::{ListenFds, RuntimeOpts, ShutdownWatch};
 use pingora_core::services::Service;
 
 use crate::config::place::{Fault, Way};
-
-/// An address that is listened on, as Pingora and the process after us know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    Tcp(SocketAddr),
-    Unix { path: String, mode: u32 },
-}
-
-impl Address {
-    /// By which a socket is known.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Tcp(address) => address.to_string(),
-            Self::Unix { path, .. } => path.clone(),
-        }
-    }
-}
+use crate::config::plan::ListenAddress;
 
 /// A socket that is wanted, and where the configuration says so.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    pub address: Address,
+    pub address: ListenAddress,
     pub way: Way,
 }
 
@@ -58,7 +41,7 @@ impl Sockets {
     pub fn open(wanted: &[Wanted], mut given: Vec<Named>) -> Result<Self, Vec<Fault>> {
         let (mut all, mut faults) = (Vec::new(), Vec::new());
         for Wanted { address, way } in wanted {
-            let name = address.name();
+            let name = name(address);
             let socket = match given.iter().position(|(known, _)| *known == name) {
                 Some(at) => Ok(given.swap_remove(at).1),
                 None => bind(address),
@@ -112,11 +95,18 @@ pub fn activated() -> Vec<Named> {
     all
 }
 
-fn bind(address: &Address) -> io::Result<OwnedFd> {
+/// By which a socket is known, to Pingora as well.
+fn name(address: &ListenAddress) -> String {
     match address {
-        Address::Tcp(address) => Ok(TcpListener::bind(address)?.into()),
-        Address::Unix { path, mode } => {
-            let path = Path::new(path);
+        ListenAddress::Tcp(address) => address.to_string(),
+        ListenAddress::Unix { path, .. } => path.display().to_string(),
+    }
+}
+
+fn bind(address: &ListenAddress) -> io::Result<OwnedFd> {
+    match address {
+        ListenAddress::Tcp(address) => Ok(TcpListener::bind(address)?.into()),
+        ListenAddress::Unix { path, mode } => {
             match std::fs::symlink_metadata(path) {
                 Ok(there) if !there.file_type().is_socket() => {
                     return Err(io::Error::other("there is a file that is no socket"));
@@ -134,14 +124,14 @@ fn bind(address: &Address) -> io::Result<OwnedFd> {
 }
 
 /// Pingora expects its sockets so, and systemd opens them otherwise.
-fn blocking_never(socket: OwnedFd, address: &Address) -> io::Result<OwnedFd> {
+fn blocking_never(socket: OwnedFd, address: &ListenAddress) -> io::Result<OwnedFd> {
     match address {
-        Address::Tcp(_) => {
+        ListenAddress::Tcp(_) => {
             let socket = TcpListener::from(socket);
             socket.set_nonblocking(true)?;
             Ok(socket.into())
         }
-        Address::Unix { .. } => {
+        ListenAddress::Unix { .. } => {
             let socket = UnixListener::from(socket);
             socket.set_nonblocking(true)?;
             Ok(socket.into())
@@ -155,6 +145,7 @@ fn refused(way: Way, name: &str, why: &io::Error) -> Fault {
         io::ErrorKind::PermissionDenied => {
             "ports below 1024 need a systemd socket unit or the capability CAP_NET_BIND_SERVICE"
         }
+        io::ErrorKind::NotFound => "make its directory",
         io::ErrorKind::AddrNotAvailable => "write an address that this machine has",
         _ => "write another address",
     };
@@ -165,6 +156,15 @@ fn refused(way: Way, name: &str, why: &io::Error) -> Fault {
 pub struct OnSockets<S> {
     pub service: S,
     pub sockets: Sockets,
+    pub until: Until,
+}
+
+/// When a service stops accepting.
+pub enum Until {
+    /// When the daemon is told to leave.
+    Leaving,
+    /// When another process has our sockets; else it serves to the end.
+    HandedOver(ShutdownWatch),
 }
 
 #[async_trait]
@@ -185,7 +185,11 @@ impl<S: Service> Service for OnSockets<S> {
                 }
             }
         }
-        self.service.start_service(fds, shutdown, listeners_per_fd).await;
+        let stop = match &self.until {
+            Until::Leaving => shutdown,
+            Until::HandedOver(handed_over) => handed_over.clone(),
+        };
+        self.service.start_service(fds, stop, listeners_per_fd).await;
     }
 
     fn name(&self) -> &str {
@@ -210,7 +214,7 @@ mod tests {
     use super::*;
     use crate::daemon::scratch::Scratch;
 
-    fn wanted(address: Address) -> Wanted {
+    fn wanted(address: ListenAddress) -> Wanted {
         Wanted { address, way: Way::to("server").field("listen") }
     }
 
@@ -218,14 +222,14 @@ mod tests {
     fn an_address_that_is_taken_is_told_with_its_field() {
         let other = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = other.local_addr().unwrap();
-        let Err(faults) = Sockets::open(&[wanted(Address::Tcp(address))], Vec::new()) else {
+        let Err(faults) = Sockets::open(&[wanted(ListenAddress::Tcp(address))], Vec::new()) else {
             panic!("bound")
         };
         assert_eq!(faults[0].way.to_string(), "server.listen");
         assert!(faults[0].wrong.contains("in use"), "{faults:?}");
         // The same address is no trouble when its socket is given to us.
         let given = vec![(address.to_string(), OwnedFd::from(other))];
-        let sockets = Sockets::open(&[wanted(Address::Tcp(address))], given).unwrap_or_default();
+        let sockets = Sockets::open(&[wanted(ListenAddress::Tcp(address))], given).unwrap_or_default();
         assert_eq!(sockets.copies().unwrap().len(), 1);
         sockets.close();
         assert!(TcpListener::bind(address).is_ok());
@@ -234,8 +238,9 @@ mod tests {
     #[test]
     fn a_stale_unix_socket_is_replaced_and_a_living_one_or_a_file_is_not() {
         let scratch = Scratch::new();
-        let path = scratch.path().join("s").display().to_string();
-        let open = || Sockets::open(&[wanted(Address::Unix { path: path.clone(), mode: 0o600 })], Vec::new());
+        let path = scratch.path().join("s");
+        let open =
+            || Sockets::open(&[wanted(ListenAddress::Unix { path: path.clone(), mode: 0o600 })], Vec::new());
         let first = open().unwrap_or_else(|faults| panic!("{faults:?}"));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(open().is_err());

@@ -5,6 +5,7 @@
 //! watches the requests and ends the process as soon as there is none.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -12,19 +13,24 @@ use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::sync::watch;
 
 use super::keeper::Keeper;
-use super::notify;
 use super::run_dir::RunDir;
 use super::sockets::Sockets;
+use super::{handover, notify};
 use crate::config::live::Live;
 use crate::config::snapshot::Snapshot;
 use crate::metrics::Metrics;
+use crate::proxy::Gateway;
 use crate::proxy::access_log::AccessLog;
+use crate::proxy::door::seats::Seats;
 use crate::proxy::life::{Life, Stage};
 
 /// How often the watching thread looks.
 const LOOK: Duration = Duration::from_millis(10);
 /// How long the last lines of the access log may take.
 const LAST_LINES: Duration = Duration::from_secs(1);
+/// How long connections are still accepted that were made before the word came: they are answered with 503,
+/// where closing the listener would reset them.
+const QUEUED: Duration = Duration::from_millis(50);
 /// How long requests that are cut may take to be told.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -34,25 +40,42 @@ pub struct Leaving {
     pub live: Arc<Live<Snapshot>>,
     pub metrics: Arc<Metrics>,
     pub log: AccessLog,
+    /// The connections of clients.
+    pub seats: Arc<Seats>,
     /// What was used of budgets, if it is kept here.
     pub keeper: Option<Arc<Keeper>>,
     pub sockets: Sockets,
     pub run_dir: Option<RunDir>,
     told: watch::Sender<bool>,
+    /// Tells the operator's pages that another process has them.
+    pages: watch::Sender<bool>,
+    /// Whether another process has our sockets and our counts.
+    handed_over: AtomicBool,
 }
 
 impl Leaving {
     /// For a process that nobody has told to leave.
     pub fn new(
-        life: Arc<Life>,
-        live: Arc<Live<Snapshot>>,
-        metrics: Arc<Metrics>,
-        log: AccessLog,
+        gateway: Gateway,
         keeper: Option<Arc<Keeper>>,
         sockets: Sockets,
         run_dir: Option<RunDir>,
+        pages: watch::Sender<bool>,
     ) -> Self {
-        Self { life, live, metrics, log, keeper, sockets, run_dir, told: watch::Sender::new(false) }
+        let Gateway { life, live, metrics, log, seats, .. } = gateway;
+        Self {
+            life,
+            live,
+            metrics,
+            log,
+            seats,
+            keeper,
+            sockets,
+            run_dir,
+            told: watch::Sender::new(false),
+            pages,
+            handed_over: AtomicBool::new(false),
+        }
     }
 
     /// What Pingora waits for.
@@ -72,7 +95,7 @@ impl Leaving {
             notify::stopping(&format!("stopping when {running} running requests have ended"));
             self.forget_run_dir();
         }
-        self.leave(|metrics| metrics.serving.get() == 0);
+        self.leave(|this| this.metrics.serving.get() == 0);
     }
 
     /// Another process serves in our place. What comes on our connections is still answered.
@@ -80,10 +103,13 @@ impl Leaving {
         if !self.life.go_on(Stage::HandedOver) {
             return;
         }
+        self.handed_over.store(true, Ordering::Release);
+        self.pages.send_replace(true);
         self.metrics.upgrades.taken.inc();
         log::info!("process {successor} serves from now on; leaving when our connections have ended");
         notify::successor(successor);
-        self.leave(|metrics| metrics.serving.get() == 0);
+        // Those that are kept have their next request answered, and are told that it was the last.
+        self.leave(|this| this.seats.count() == 0);
     }
 
     /// INT: ends the process.
@@ -97,16 +123,19 @@ impl Leaving {
         std::process::exit(0)
     }
 
-    fn leave(self: &Arc<Self>, is_over: impl Fn(&Metrics) -> bool + Send + 'static) {
+    fn leave(self: &Arc<Self>, is_over: impl Fn(&Self) -> bool + Send + 'static) {
         let end = Instant::now() + self.live.load().drain;
         self.life.end_at(end);
-        self.sockets.close();
-        self.told.send_replace(true);
         let this = self.clone();
         std::thread::spawn(move || {
+            if this.life.stage() == Stage::Stopping {
+                std::thread::sleep(QUEUED);
+            }
+            this.sockets.close();
+            this.told.send_replace(true);
             // Requests whose head was just read count from their first hook on.
             std::thread::sleep(LOOK);
-            while !is_over(&this.metrics) && Instant::now() < end {
+            while !is_over(&this) && Instant::now() < end {
                 std::thread::sleep(LOOK);
             }
             let left = this.metrics.serving.get();
@@ -129,8 +158,14 @@ impl Leaving {
 
     /// Writes what has to be written before the process ends.
     fn last_words(&self) {
-        if let Some(keeper) = &self.keeper {
-            keeper.close();
+        match (&self.keeper, self.handed_over.load(Ordering::Acquire), &self.run_dir) {
+            (Some(keeper), false, _) => keeper.close(),
+            (Some(keeper), true, Some(run_dir)) => {
+                if let Err(why) = handover::settle(run_dir, &keeper.owed()) {
+                    log::error!("what was used since the hand-over is lost: {why}");
+                }
+            }
+            (Some(_), true, None) | (None, _, _) => {}
         }
         self.log.flush(LAST_LINES);
         log::info!("stopped");

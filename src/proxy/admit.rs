@@ -7,7 +7,9 @@ use std::time::UNIX_EPOCH;
 use bytes::Bytes;
 use http::{Version, header};
 use pingora_core::protocols::http::ServerSession as HttpSession;
+use pingora_http::RequestHeader;
 
+use super::buffered::Buffered;
 use super::exchange::{Exchange, Incoming, Relay};
 use super::guard;
 use super::held::{Control, Permit};
@@ -23,6 +25,9 @@ use crate::rules::headers;
 use crate::rules::route::{Route, route};
 use crate::wire::request;
 use crate::wire::voice::Voice;
+
+/// Fields that a head may have. More make Pingora refuse one of HTTP/1.1; HTTP/2's library counts none.
+const MAX_FIELDS: usize = 256;
 
 /// What a request that passed the gate gets.
 pub enum Admitted {
@@ -41,6 +46,7 @@ pub async fn admit(
     exchange: &mut Exchange,
     shield: &Shield,
     life: &Arc<Life>,
+    buffered: &Buffered,
     metrics: &Arc<Metrics>,
 ) -> Result<Admitted, NoBody> {
     let snapshot = exchange.snapshot.clone();
@@ -67,7 +73,8 @@ pub async fn admit(
             caller.may(Scope::Chat)?;
             exchange.standing = quota::standing(&snapshot, caller, None);
             check_declared(session, &snapshot.caps).inspect_err(|error| count(error, metrics))?;
-            let body = intake::read(session, &snapshot.caps).await.inspect_err(|no| {
+            let mut room = buffered.part();
+            let body = intake::read(session, &snapshot, &mut room).await.inspect_err(|no| {
                 if let NoBody::Refused(error) = no {
                     count(error, metrics);
                 }
@@ -86,19 +93,13 @@ pub async fn admit(
                 permit = guard::ask(policy, &body, metrics);
             }
             let version = session.req_header().version;
-            let incoming = Incoming { request: asked, quota, body, version };
-            Ok(Admitted::Relay(relay(exchange, incoming, &entry, life, metrics), permit))
+            let incoming = Incoming { request: asked, quota, body, room, version };
+            Ok(Admitted::Relay(relay(exchange, incoming, &entry, life), permit))
         }
     }
 }
 
-fn relay(
-    exchange: &Exchange,
-    incoming: Incoming,
-    entry: &AliasEntry,
-    life: &Arc<Life>,
-    metrics: &Metrics,
-) -> Box<Relay> {
+fn relay(exchange: &Exchange, incoming: Incoming, entry: &AliasEntry, life: &Arc<Life>) -> Box<Relay> {
     let now = exchange.arrived;
     // Until a route is chosen.
     let total = entry.routes.first().map(|route| route.pool.timeouts.total).unwrap_or_default();
@@ -106,18 +107,14 @@ fn relay(
     let created = exchange.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let voice = Voice::new(exchange.id.as_str(), created, incoming.request.alias());
     let control = Arc::new(Control::new(now, end, life.clone()));
-    Box::new(Relay::new(incoming, voice, control, now, entry, metrics))
+    Box::new(Relay::new(incoming, voice, control, now, entry))
 }
 
 /// The size of the head, the `Host` that HTTP/1.1 asks for (RFC 9112, 3.2), and framing that leaves no doubt.
 fn check_head(session: &HttpSession, caps: &Caps, metrics: &Metrics) -> Result<(), GatewayError> {
     let head = session.req_header();
-    let size = if session.is_http2() {
-        head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
-    } else {
-        session.to_h1_raw().len()
-    };
-    if size > caps.max_head {
+    let size = if session.is_http2() { h2_size(head) } else { session.to_h1_raw().len() };
+    if size > caps.max_head || head.headers.len() > MAX_FIELDS {
         metrics.caps.max_head.inc();
         return Err(GatewayError::HeadTooLarge);
     }
@@ -133,6 +130,14 @@ fn check_head(session: &HttpSession, caps: &Caps, metrics: &Metrics) -> Result<(
         }
     }
     Ok(())
+}
+
+/// How long an HTTP/2 head would be in HTTP/1.1, so that one cap is the same for both.
+fn h2_size(head: &RequestHeader) -> usize {
+    let authority = head.uri.authority().map_or(0, |authority| authority.as_str().len());
+    let first = head.method.as_str().len() + head.raw_path().len() + authority;
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    first + fields.sum::<usize>()
 }
 
 /// What the head says of the body: its size and its type.
@@ -159,5 +164,7 @@ fn check_declared(session: &HttpSession, caps: &Caps) -> Result<(), GatewayError
 fn count(error: &GatewayError, metrics: &Metrics) {
     if *error == GatewayError::TooLarge {
         metrics.caps.max_body.inc();
+    } else if *error == GatewayError::OutOfMemory {
+        metrics.caps.max_buffered.inc();
     }
 }

@@ -9,6 +9,7 @@ use prometheus::IntGauge;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
+use super::buffered::Part;
 use super::gathered::Gathered;
 use super::held::{Control, WayBack};
 use super::quota::Quota;
@@ -98,7 +99,8 @@ pub struct Relay {
     /// How long the body was that the client sent.
     pub bytes_up: usize,
     _in_flight: Counted,
-    body_bytes: Option<Weighed>,
+    /// The room in memory that the body takes.
+    room: Option<Part>,
 }
 
 /// Whether a dead kept connection has been forgiven.
@@ -206,6 +208,8 @@ pub struct Incoming {
     pub request: ChatRequest,
     pub quota: Quota,
     pub body: Bytes,
+    /// The room in memory that the body takes.
+    pub room: Part,
     pub version: Version,
 }
 
@@ -217,9 +221,8 @@ impl Relay {
         control: Arc<Control>,
         began: Instant,
         entry: &AliasEntry,
-        metrics: &Metrics,
     ) -> Self {
-        let Incoming { request, quota, body, version } = incoming;
+        let Incoming { request, quota, body, room, version } = incoming;
         Self {
             request,
             quota,
@@ -243,7 +246,7 @@ impl Relay {
             version,
             _in_flight: Counted::new(&entry.metrics.in_flight),
             bytes_up: body.len(),
-            body_bytes: Some(Weighed::new(&metrics.body_bytes, body.len())),
+            room: Some(room),
             body,
         }
     }
@@ -252,7 +255,7 @@ impl Relay {
     pub fn forget_body(&mut self) {
         self.body = Bytes::new();
         self.outgoing = Bytes::new();
-        self.body_bytes = None;
+        self.room = None;
     }
 
     /// The route and the backend that were asked last.
@@ -314,22 +317,5 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
-    }
-}
-
-/// So many more in a gauge, for as long as this lives.
-struct Weighed(IntGauge, i64);
-
-impl Weighed {
-    fn new(gauge: &IntGauge, weight: usize) -> Self {
-        let weight = i64::try_from(weight).unwrap_or(i64::MAX);
-        gauge.add(weight);
-        Self(gauge.clone(), weight)
-    }
-}
-
-impl Drop for Weighed {
-    fn drop(&mut self) {
-        self.0.sub(self.1);
     }
 }

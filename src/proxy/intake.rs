@@ -6,7 +6,8 @@ use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::{Error, ErrorType};
 use pingora_timeout::fast_timeout::fast_timeout;
 
-use crate::config::plan::Caps;
+use super::buffered::{Full, Part};
+use crate::config::snapshot::Snapshot;
 use crate::error::GatewayError;
 
 /// What is reserved at once for a body that says it is larger than one read.
@@ -17,6 +18,12 @@ pub enum NoBody {
     Refused(GatewayError),
     /// The client left; there is nobody to tell.
     Gone(Box<Error>),
+}
+
+impl From<Full> for NoBody {
+    fn from(_: Full) -> Self {
+        Self::Refused(GatewayError::OutOfMemory)
+    }
 }
 
 impl From<GatewayError> for NoBody {
@@ -37,11 +44,12 @@ pub fn waits_for_continue(session: &HttpSession) -> bool {
     expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// Reads the body. The caller has checked the declared length; this checks the real one.
+/// Reads the body, and takes room for it as it comes. The caller has checked the declared length; this checks
+/// the real one.
 ///
 /// # Errors
-/// 413 and 408 by their caps, 400 for broken framing, and [`NoBody::Gone`].
-pub async fn read(session: &mut HttpSession, caps: &Caps) -> Result<Bytes, NoBody> {
+/// 413 and 408 by their caps, 503 when there is no room, 400 for broken framing, and [`NoBody::Gone`].
+pub async fn read(session: &mut HttpSession, snapshot: &Snapshot, room: &mut Part) -> Result<Bytes, NoBody> {
     if waits_for_continue(session) {
         // An interim response before the body is read counts as an early answer and would cost the
         // connection; it is none.
@@ -49,17 +57,19 @@ pub async fn read(session: &mut HttpSession, caps: &Caps) -> Result<Bytes, NoBod
         session.write_continue_response().await.map_err(NoBody::Gone)?;
         session.set_close_on_response_before_downstream_finish(true);
     }
-    match fast_timeout(caps.body_timeout, gather(session, caps.max_body)).await {
+    match fast_timeout(snapshot.caps.body_timeout, gather(session, snapshot, room)).await {
         Ok(body) => body,
         Err(_) => Err(GatewayError::TooSlow.into()),
     }
 }
 
-async fn gather(session: &mut HttpSession, max: usize) -> Result<Bytes, NoBody> {
+async fn gather(session: &mut HttpSession, snapshot: &Snapshot, room: &mut Part) -> Result<Bytes, NoBody> {
+    let (max, all) = (snapshot.caps.max_body, snapshot.clients.max_buffered);
     let Some(first) = next(session).await? else { return Ok(Bytes::new()) };
     if first.len() > max {
         return Err(GatewayError::TooLarge.into());
     }
+    room.grow(first.len(), all)?;
     if session.is_body_done() {
         return Ok(first);
     }
@@ -71,6 +81,7 @@ async fn gather(session: &mut HttpSession, max: usize) -> Result<Bytes, NoBody> 
         if body.len() + piece.len() > max {
             return Err(GatewayError::TooLarge.into());
         }
+        room.grow(piece.len(), all)?;
         body.extend_from_slice(&piece);
         if session.is_body_done() {
             break;

@@ -6,6 +6,7 @@
 pub mod access_log;
 mod admit;
 mod answer;
+pub mod buffered;
 mod corked;
 pub mod door;
 mod exchange;
@@ -14,11 +15,13 @@ mod guard;
 mod held;
 mod intake;
 pub mod life;
+mod network;
 mod next;
 pub mod peer;
 mod quota;
 mod reply;
 pub mod shield;
+mod timer;
 mod verdict;
 
 use std::sync::Arc;
@@ -34,6 +37,8 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use self::access_log::AccessLog;
 use self::admit::Admitted;
+use self::buffered::Buffered;
+use self::door::seats::Seats;
 use self::exchange::{Client, Exchange, Stage};
 use self::intake::NoBody;
 use self::life::Life;
@@ -57,6 +62,8 @@ pub struct Gateway {
     pub log: AccessLog,
     pub shield: Arc<Shield>,
     pub life: Arc<Life>,
+    pub seats: Arc<Seats>,
+    pub buffered: Buffered,
 }
 
 #[async_trait]
@@ -75,7 +82,8 @@ impl ProxyHttp for Gateway {
         let real = &mut session.downstream_session;
         exchange.way_back = held::give_back(real);
         real.set_write_timeout(Some(exchange.snapshot.caps.write_timeout));
-        match admit::admit(real, exchange, &self.shield, &self.life, &self.metrics).await {
+        let Self { shield, life, buffered, metrics, .. } = self;
+        match admit::admit(real, exchange, shield, life, buffered, metrics).await {
             Ok(Admitted::Page(body)) => {
                 if let Err(gone) = reply::page(real, exchange, body).await {
                     exchange.stage = Stage::Arrived;

@@ -135,6 +135,7 @@ fn after(error: &GatewayError, session: &mut HttpSession) -> After {
         GatewayError::BadHead
         | GatewayError::BadFraming
         | GatewayError::HeadTooLarge
+        | GatewayError::HeadTooSlow
         | GatewayError::TooSlow
         | GatewayError::Draining => After::Close,
         GatewayError::WrongMethod { .. } if session.req_header().method == Method::CONNECT => After::Close,
@@ -151,6 +152,7 @@ fn after(error: &GatewayError, session: &mut HttpSession) -> After {
         | GatewayError::Flood
         | GatewayError::Busy { .. }
         | GatewayError::UpstreamDown { .. }
+        | GatewayError::OutOfMemory
         | GatewayError::Internal(_) => prepare_drain(session),
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_limits::rate::Rate;
 
+use super::network::Network;
 use crate::config::snapshot::Snapshot;
 use crate::error::GatewayError;
 
@@ -39,12 +40,7 @@ impl Shield {
 
     /// Counts one more from this address, and says how many that makes in this minute.
     fn count(&self, address: IpAddr) -> u64 {
-        let network = match address.to_canonical() {
-            IpAddr::V4(v4) => u64::from(v4.to_bits()),
-            // Whoever has one IPv6 address has at least 2^64 of them.
-            IpAddr::V6(v6) => u64::try_from(v6.to_bits() >> 64).unwrap_or(u64::MAX),
-        };
-        u64::try_from(self.0.observe(&network, 1)).unwrap_or(u64::MAX)
+        u64::try_from(self.0.observe(&Network::from(address), 1)).unwrap_or(u64::MAX)
     }
 }
 

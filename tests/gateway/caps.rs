@@ -85,7 +85,56 @@ fn a_large_head_over_http2_is_refused_in_json_too() {
         let answer = client.request("GET", "/v1/models", &[("x-filler", &filler)], &[]);
         assert_eq!(answer.status, 431, "{size}");
         assert!(answer.text().contains("headers_too_large"));
+        let path = format!("/v1/models?{}", &filler[..size.min(60_000)]);
+        assert_eq!(client.request("GET", &path, &[], &[]).status, 431, "a path of {size}");
     }
+    let fields: Vec<(String, String)> = (0..300).map(|n| (format!("x-{n}"), String::new())).collect();
+    let fields: Vec<(&str, &str)> =
+        fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(client.request("GET", "/v1/models", &fields, &[]).status, 431);
+    assert_eq!(client.request("GET", "/v1/models", &fields[..200], &[]).status, 401);
+}
+
+#[test]
+fn bodies_of_all_clients_fit_into_max_buffered() {
+    const ALL: usize = 64 * 1024;
+    const HELD: usize = 40 * 1024;
+    let upstream = Upstream::always(json_answer("ok"));
+    let daemon = Gateway::new().backend(&upstream).max_body("64KiB").server("max_buffered", "64KiB").start();
+    let sized = |size: usize| {
+        let body = ask("general");
+        format!("{body}{}", " ".repeat(size - body.len()))
+    };
+    // Somebody who is still sending; what has come of the body counts.
+    let mut slow = daemon.client();
+    let whole = chat_request(KEY, &sized(HELD + 10));
+    let (most, rest) = whole.split_at(whole.len() - 10);
+    slow.send(most);
+    daemon.wait_metric("byname_body_bytes", HELD as f64);
+    for (size, status) in [(ALL - HELD - 1, 200), (ALL - HELD, 200), (ALL - HELD + 1, 503)] {
+        let chunked = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {KEY}\r\n\
+             Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{size:x}\r\n{}\r\n0\r\n\r\n",
+            sized(size)
+        );
+        for request in [chat_request(KEY, &sized(size)), chunked.into_bytes()] {
+            let mut client = daemon.client();
+            client.send(&request);
+            let answer = client.read();
+            assert_eq!(answer.status, status, "{size}");
+            if status == 503 {
+                assert_eq!(answer.json()["error"]["code"], "service_unavailable");
+                assert_eq!(answer.header("retry-after"), Some("1"));
+            }
+            daemon.wait_metric("byname_body_bytes", HELD as f64);
+        }
+    }
+    assert_eq!(daemon.metric("byname_cap_exceeded_total{cap=\"max_buffered\"}"), Some(2.0));
+    let refused = [("reason", "max_buffered"), ("fault", "gateway")];
+    assert_eq!(daemon.metric_sum("byname_refusals_total", &refused), 2.0);
+    slow.send(rest);
+    assert_eq!(slow.read().status, 200);
+    daemon.wait_metric("byname_body_bytes", 0.0);
 }
 
 #[test]

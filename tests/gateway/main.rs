@@ -12,9 +12,13 @@ mod big_bodies; // request bodies of every size and framing, once and on a secon
 mod caps; // every cap at its edge, and what a log may hold
 mod clients; // the official OpenAI clients
 mod contract; // the API document as cases
+mod downstream; // what clients can do wrong, case by case
 mod faults; // what backends can do wrong, case by case
+mod h2_abuse; // what clients can do wrong with HTTP/2, case by case
 mod held; // what is held, released, ended and left
 mod kit; // what the others stand on
 mod limits; // what limits let through, refuse, cost and tell
+mod listeners; // addresses, TLS, client certificates, Unix sockets
+mod operate; // reload, stop, upgrade, systemd
 mod policy; // content policies: what is caught, and what a client is told
 mod readme; // the README does what it says

@@ -96,9 +96,19 @@ fn its_two_set_up_commands_are_there_and_can_be_run() {
 fn its_configuration_loads() {
     let folder = std::env::temp_dir().join(format!("byname-readme-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder");
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(vec!["gateway.test".to_owned()]).expect("a good name");
+    let certificate = params.self_signed(&key).expect("a certificate").pem();
+    for (name, text) in
+        [("tls.crt", &certificate), ("clients.crt", &certificate), ("tls.key", &key.serialize_pem())]
+    {
+        fs::write(folder.join(name), text).expect("a file");
+    }
     for (n, block) in blocks("yaml").iter().enumerate() {
         let file = folder.join(format!("{n}.yaml"));
-        fs::write(&file, block).expect("a file");
+        let there = format!("{}/", folder.display());
+        let block = block.replace("/etc/byname/", &there).replace(": tls.", &format!(": {there}tls."));
+        fs::write(&file, block.replace(": clients.crt", &format!(": {there}clients.crt"))).expect("a file");
         run(Command::new(env!("CARGO_BIN_EXE_byname")).arg("-t").arg("-c").arg(&file));
     }
     fs::remove_dir_all(&folder).expect("our own folder");

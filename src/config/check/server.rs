@@ -1,18 +1,21 @@
 //! The `server:` section: where we listen, and how much a request may cost.
 
+mod listen;
+
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::dns::resolvers;
 use super::path;
-use crate::config::at::{At, every, truth};
+use crate::config::at::{At, Fields, truth};
 use crate::config::complaint::{Complaints, Told};
-use crate::config::plan::{Boot, Caps, Listener};
-use crate::config::raw::Value;
-use crate::config::units::{DAY, TICK, count, duration, size, whole};
+use crate::config::plan::{Boot, Caps, Clients, ListenAddress, Listener, Speaks, TlsListen};
+use crate::config::units::{DAY, TICK, count, duration, shown_size, size, whole};
+use listen::{Taken, listeners};
 
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 24] = [
     "listen",
     "admin",
     "demo_model",
@@ -23,6 +26,12 @@ const FIELDS: [&str; 18] = [
     "max_response",
     "body_timeout",
     "write_timeout",
+    "header_timeout",
+    "keep_alive",
+    "max_requests",
+    "max_connections",
+    "max_connections_per_address",
+    "max_buffered",
     "drain",
     "dns",
     "openai_models",
@@ -36,6 +45,7 @@ const FIELDS: [&str; 18] = [
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
+const TIB: usize = 1 << 40;
 
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 const THREADS: usize = 2;
@@ -51,6 +61,16 @@ const MAX_RESPONSE: usize = 32 * MIB;
 const HELD_BOUNDS: RangeInclusive<usize> = KIB..=GIB;
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const MAX_REQUESTS: usize = 10_000;
+const MAX_REQUESTS_BOUNDS: RangeInclusive<usize> = 1..=1_000_000_000;
+const MAX_CONNECTIONS: usize = 20_000;
+const MAX_CONNECTIONS_PER_ADDRESS: usize = 5_000;
+/// More than a process can have open.
+const MAX_CONNECTIONS_BOUNDS: RangeInclusive<usize> = 1..=1_000_000;
+const MAX_BUFFERED: usize = GIB;
+const MAX_BUFFERED_BOUNDS: RangeInclusive<usize> = KIB..=TIB;
 const DRAIN: Duration = Duration::from_secs(60);
 const UNKNOWN_KEYS: u64 = 600;
 const UNKNOWN_KEYS_BOUNDS: RangeInclusive<u64> = 1..=1_000_000_000;
@@ -58,8 +78,10 @@ const UNKNOWN_KEYS_BOUNDS: RangeInclusive<u64> = 1..=1_000_000_000;
 /// What the section means.
 pub(super) struct Server {
     pub(super) boot: Boot,
+    pub(super) certificates: BTreeMap<usize, TlsListen>,
     pub(super) caps: Caps,
     pub(super) drain: Duration,
+    pub(super) clients: Clients,
     pub(super) openai_models: bool,
     pub(super) rate_limit_headers: bool,
     pub(super) unknown_keys_per_minute: u64,
@@ -72,8 +94,9 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
     let listen = match fields.get("listen") {
         Some(at) => listeners(&at, &mut taken, out),
         None => {
-            taken.0.push(("server.listen".to_owned(), LISTEN));
-            Ok(vec![Listener { address: LISTEN, h2c: false }])
+            taken.insert("server.listen", LISTEN);
+            let usual = Listener { address: ListenAddress::Tcp(LISTEN), speaks: Speaks::Http1 };
+            Ok((vec![usual], BTreeMap::new()))
         }
     };
     let public = fields.or("admin_public", false, out, truth);
@@ -100,6 +123,7 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
     let body_timeout = fields.or("body_timeout", BODY_TIMEOUT, out, |at, out| duration(at, TICK..=DAY, out));
     let write_timeout =
         fields.or("write_timeout", WRITE_TIMEOUT, out, |at, out| duration(at, TICK..=DAY, out));
+    let clients = clients(&fields, max_body, out);
     let resolvers = fields.or("dns", Vec::new(), out, resolvers);
     let openai_models = fields.or("openai_models", false, out, truth);
     let rate_limit_headers = fields.or("rate_limit_headers", true, out, truth);
@@ -110,9 +134,10 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
     let run_dir =
         fields.or("run_dir", None, out, |at, out| path::directory(at, "/run/byname", out).map(Some));
     public?;
+    let (listen, certificates) = listen?;
     Ok(Server {
         boot: Boot {
-            listen: listen?,
+            listen,
             admin: admin?,
             demo_model: demo_model?,
             threads: threads?,
@@ -120,6 +145,8 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
             state_dir: state_dir?,
             run_dir: run_dir?,
         },
+        certificates,
+        clients: clients?,
         caps: Caps {
             max_body: max_body?,
             max_head: max_head?,
@@ -141,31 +168,39 @@ pub(super) fn run_dir(at: &At<'_>, unsaid: &mut Complaints) -> Option<std::path:
     path::directory(&written, "/run/byname", unsaid).ok()
 }
 
-/// One listener, or a list of them.
-fn listeners(at: &At<'_>, taken: &mut Taken, out: &mut Complaints) -> Result<Vec<Listener>, Told> {
-    match at.value() {
-        Value::List(items) if items.is_empty() => {
-            Err(at.complain(out, "is empty", "write at least one address, such as 127.0.0.1:8080"))
+/// How much clients may take; `max_body` is what the largest request takes.
+fn clients(
+    fields: &Fields<'_>,
+    max_body: Result<usize, Told>,
+    out: &mut Complaints,
+) -> Result<Clients, Told> {
+    let mut time = |name, default| fields.or(name, default, out, |at, out| duration(at, TICK..=DAY, out));
+    let header_timeout = time("header_timeout", HEADER_TIMEOUT);
+    let keep_alive = time("keep_alive", KEEP_ALIVE);
+    let max_requests =
+        fields.or("max_requests", MAX_REQUESTS, out, |at, out| count(at, MAX_REQUESTS_BOUNDS, out));
+    let mut connections =
+        |name, default| fields.or(name, default, out, |at, out| count(at, MAX_CONNECTIONS_BOUNDS, out));
+    let max_connections = connections("max_connections", MAX_CONNECTIONS);
+    let max_connections_per_address = connections("max_connections_per_address", MAX_CONNECTIONS_PER_ADDRESS);
+    let max_buffered = fields.or("max_buffered", MAX_BUFFERED, out, |at, out| {
+        let all = size(at, MAX_BUFFERED_BOUNDS, out)?;
+        match max_body {
+            Ok(one) if one > all => {
+                let wrong = format!("{} is less than `max_body` ({})", shown_size(all), shown_size(one));
+                Err(at.complain(out, wrong, "raise it, or lower `max_body`: one request must fit"))
+            }
+            Ok(_) | Err(_) => Ok(all),
         }
-        Value::List(_) => every(at.items(out)?.map(|at| listener(&at, taken, out))),
-        Value::Scalar(_) | Value::Map(_) | Value::Refused(_) => Ok(vec![listener(at, taken, out)?]),
-    }
-}
-
-fn listener(at: &At<'_>, taken: &mut Taken, out: &mut Complaints) -> Result<Listener, Told> {
-    match at.value() {
-        Value::Map(_) => {
-            let fields = at.fields(&["address", "h2c"], out)?;
-            let address = fields
-                .need("address", "write one, such as 127.0.0.1:8080", out)
-                .and_then(|at| taken.claim(&at, address(&at, out)?, out));
-            let h2c = fields.or("h2c", false, out, truth);
-            Ok(Listener { address: address?, h2c: h2c? })
-        }
-        Value::Scalar(_) | Value::List(_) | Value::Refused(_) => {
-            Ok(Listener { address: taken.claim(at, address(at, out)?, out)?, h2c: false })
-        }
-    }
+    });
+    Ok(Clients {
+        header_timeout: header_timeout?,
+        keep_alive: keep_alive?,
+        max_requests: u32::try_from(max_requests?).unwrap_or(u32::MAX),
+        max_connections: max_connections?,
+        max_connections_per_address: max_connections_per_address?,
+        max_buffered: max_buffered?,
+    })
 }
 
 /// An address and a port. A name is refused: what it resolves to is not ours to guess.
@@ -203,58 +238,23 @@ fn loopback(at: &At<'_>, out: &mut Complaints) -> Result<SocketAddr, Told> {
     Err(at.complain(out, wrong, "write 127.0.0.1 and a port"))
 }
 
-/// The addresses that fields before this one listen on.
-#[derive(Default)]
-struct Taken(Vec<(String, SocketAddr)>);
-
-impl Taken {
-    /// Takes an address for a field, unless another one has it.
-    fn claim(&mut self, at: &At<'_>, mine: SocketAddr, out: &mut Complaints) -> Result<SocketAddr, Told> {
-        if let Some((path, other)) = self.0.iter().find(|(_, other)| overlap(mine, *other)) {
-            let wrong = format!("overlaps with {path} ({other})");
-            return Err(at.complain(out, wrong, "give each its own port"));
-        }
-        self.0.push((at.path.to_string(), mine));
-        Ok(mine)
-    }
-}
-
-/// An unspecified address takes its port on every address, IPv6's also on IPv4.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let anywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.port() == other.port() && (anywhere || one.ip() == other.ip())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::at::tests::reading;
+    use crate::config::at::tests::{complaint, reading};
 
     #[test]
     fn an_empty_section_is_all_defaults() {
         let server = reading("{}", server).unwrap_or_else(|told| panic!("{told:?}"));
-        assert_eq!(server.boot.listen, [Listener { address: LISTEN, h2c: false }]);
+        let usual = Listener { address: ListenAddress::Tcp(LISTEN), speaks: Speaks::Http1 };
+        assert_eq!(server.boot.listen, [usual]);
+        assert!(server.certificates.is_empty());
+        assert_eq!((server.clients.header_timeout, server.clients.keep_alive), (HEADER_TIMEOUT, KEEP_ALIVE));
+        assert_eq!((server.clients.max_requests, server.clients.max_buffered), (10_000, GIB));
         assert_eq!((server.boot.admin, server.boot.demo_model), (None, None));
         assert_eq!(server.caps.max_body, 8 << 20);
         assert_eq!((server.rate_limit_headers, server.unknown_keys_per_minute), (true, 600));
         assert_eq!(server.boot.state_dir, None);
-    }
-
-    #[test]
-    fn listen_is_one_or_many_and_short_or_long() {
-        for (text, expected) in [
-            ("127.0.0.1:1", vec![("127.0.0.1:1", false)]),
-            ("{ address: 127.0.0.1:1, h2c: true }", vec![("127.0.0.1:1", true)]),
-            (
-                "[127.0.0.1:1, { address: '[::1]:1' }, 127.0.0.1:2]",
-                vec![("127.0.0.1:1", false), ("[::1]:1", false), ("127.0.0.1:2", false)],
-            ),
-        ] {
-            let read = reading(text, |at, out| listeners(at, &mut Taken::default(), out)).unwrap();
-            let read: Vec<_> = read.iter().map(|l| (l.address.to_string(), l.h2c)).collect();
-            let expected: Vec<_> = expected.into_iter().map(|(a, h2c)| (a.to_owned(), h2c)).collect();
-            assert_eq!(read, expected, "{text}");
-        }
     }
 
     #[test]
@@ -285,12 +285,18 @@ mod tests {
     }
 
     #[test]
-    fn an_unspecified_address_overlaps_with_all_others_of_its_port() {
-        let overlaps = |one: &str, other: &str| overlap(one.parse().unwrap(), other.parse().unwrap());
-        assert!(overlaps("0.0.0.0:80", "127.0.0.1:80"));
-        assert!(overlaps("[::]:80", "127.0.0.1:80"));
-        assert!(overlaps("[::1]:80", "[::1]:80"));
-        assert!(!overlaps("[::1]:80", "127.0.0.1:80"));
-        assert!(!overlaps("0.0.0.0:80", "127.0.0.1:81"));
+    fn the_largest_request_fits_into_what_all_may_take() {
+        assert!(reading("{ max_buffered: 8MiB }", server).is_ok());
+        assert!(reading("{ max_body: 1MiB, max_buffered: 1MiB }", server).is_ok());
+        for (text, told) in [
+            ("{ max_buffered: 1MiB }", "t:1:17: max_buffered: 1MiB is less than `max_body` (8MiB); "),
+            (
+                "{ max_body: 2KiB, max_buffered: 1KiB }",
+                "t:1:33: max_buffered: 1KiB is less than `max_body` (2KiB); ",
+            ),
+        ] {
+            let said = complaint(text, server);
+            assert!(said.starts_with(told), "{said}");
+        }
     }
 }

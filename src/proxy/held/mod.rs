@@ -15,8 +15,7 @@ mod control;
 mod session;
 
 use std::cell::Cell;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,13 +24,13 @@ use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_timeout::fast_timeout::fast_sleep;
 
 use tokio::sync::oneshot;
 
 pub use control::{Control, Framing, Patience};
 
 use super::gathered::Gathered;
+use super::timer::Timer;
 use crate::error::UpstreamFault;
 
 /// The type of the error with which a deadline ends an attempt. Pingora relabels its source to
@@ -46,6 +45,8 @@ pub type Permit = oneshot::Receiver<Result<(), UpstreamFault>>;
 /// How long a timer sleeps at most before it asks again when the deadline is: so soon does a silent stream
 /// learn that the daemon is leaving.
 const LOOK: Duration = Duration::from_secs(1);
+/// A client has its write timeout for so much of an answer at a time, however long all of it is.
+const SLICE: usize = 64 * 1024;
 
 /// What is held: the request as backends shall see it, and the answer as far as it has come.
 struct Hold {
@@ -55,15 +56,9 @@ struct Hold {
     /// Sent after the last whole event when a released answer breaks.
     last_words: Bytes,
     answer: Answer,
-    timer: Option<Timer>,
+    timer: Timer,
     /// Until it has been given.
     permit: Option<Permit>,
-}
-
-/// A timer that is set, and to when.
-struct Timer {
-    at: Instant,
-    sleep: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
 }
 
 /// How far the client's answer has come.
@@ -132,7 +127,8 @@ pub fn hold(
 ) {
     let real = std::mem::replace(session, Box::new(nothing()));
     let answer = Answer::Kept { head: None };
-    let hold = Hold { head, control, last_words, answer, timer: None, permit };
+    let timer = Timer::looking_every(LOOK);
+    let hold = Hold { head, control, last_words, answer, timer, permit };
     **session = HttpSession::Custom(Box::new(Held { real, hold: Some(Box::new(hold)), way_back: None }));
 }
 
@@ -184,18 +180,19 @@ impl Hold {
     }
 
     /// Waits for the end that an attempt has when no one ends it: a deadline, or a permit that is refused.
-    /// Cancel-safe.
+    /// Cancel-safe: timer and permit stay in `self`.
     async fn trouble(&mut self) -> Box<Error> {
-        if self.permit.is_none() {
-            return overdue(&mut self.timer, &self.control).await;
+        let Self { timer, permit, control, .. } = self;
+        if permit.is_none() {
+            return overdue(timer, control).await;
         }
         tokio::select! {
             biased;
-            refused = permitted(&mut self.permit, &self.control) => match refused {
+            refused = permitted(permit, control) => match refused {
                 Err(error) => error,
-                Ok(()) => overdue(&mut self.timer, &self.control).await,
+                Ok(()) => overdue(timer, control).await,
             },
-            overdue = overdue(&mut self.timer, &self.control) => overdue,
+            overdue = overdue(timer, control) => overdue,
         }
     }
 
@@ -263,7 +260,7 @@ impl Hold {
                 self.answer = Answer::Ended;
                 // The head waits in the listener's write buffer, so that both leave in one send.
                 real.write_response_header(head).await.map_err(Error::into_down)?;
-                real.write_response_body(whole, true).await.map_err(Error::into_down)
+                pour(real, whole, true).await
             }
             Framing::Stream => {
                 self.answer = Answer::Flowing;
@@ -292,7 +289,7 @@ impl Hold {
         } else {
             return match news {
                 Some(news) if !news.is_empty() => {
-                    real.write_response_body(news, false).await.map_err(Error::into_down)?;
+                    pour(real, news, false).await?;
                     // While the client was slow nobody looked at the backend: its silence counts from now.
                     self.control.connected(Instant::now());
                     Ok(())
@@ -301,38 +298,18 @@ impl Hold {
             };
         };
         self.answer = Answer::Ended;
-        let written = match last {
-            Some(last) if !last.is_empty() => real.write_response_body(last, true).await,
-            Some(_) | None => real.finish_body().await,
-        };
-        written.map_err(Error::into_down)
+        match last {
+            Some(last) if !last.is_empty() => pour(real, last, true).await,
+            Some(_) | None => real.finish_body().await.map_err(Error::into_down),
+        }
     }
 }
 
-/// Waits for the next deadline that has really passed.
-///
-/// Cancel-safe: the timer stays where it is. A deadline that moves away, as it does with every event,
-/// leaves the timer alone; it fires at the old one and is set again. One that comes nearer sets it anew.
-async fn overdue(slot: &mut Option<Timer>, control: &Control) -> Box<Error> {
-    loop {
-        let deadline = control.deadline();
-        let timer = match slot.take() {
-            // The usual case, without a look at the clock.
-            Some(timer) if timer.at <= deadline => slot.insert(timer),
-            Some(_) | None => {
-                let now = Instant::now();
-                if deadline <= now {
-                    control.overdue(now);
-                    return Error::new(OVERDUE);
-                }
-                let sleep = (deadline - now).min(LOOK);
-                slot.insert(Timer { at: now + sleep, sleep: Box::pin(fast_sleep(sleep)) })
-            }
-        };
-        timer.sleep.as_mut().await;
-        // A fired timer must not be polled again.
-        *slot = None;
-    }
+/// Waits for the next deadline that has really passed. Cancel-safe.
+async fn overdue(timer: &mut Timer, control: &Control) -> Box<Error> {
+    let now = poll_fn(|cx| timer.poll_until(cx, control.deadline())).await;
+    control.overdue(now);
+    Error::new(OVERDUE)
 }
 
 /// Waits for the permit, if there is one to wait for. Cancel-safe. Whoever gives it keeps a deadline.
@@ -346,4 +323,12 @@ async fn permitted(slot: &mut Option<Permit>, control: &Control) -> Result<()> {
         control.take_back(fault);
         Error::explain(USELESS, fault.label())
     })
+}
+
+/// Writes a piece of the answer, slice by slice; `end` says whether it is the last.
+async fn pour(real: &mut HttpSession, mut piece: Bytes, end: bool) -> Result<()> {
+    while piece.len() > SLICE {
+        real.write_response_body(piece.split_to(SLICE), false).await.map_err(Error::into_down)?;
+    }
+    real.write_response_body(piece, end).await.map_err(Error::into_down)
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::cell::Cell;
 use super::line::Line;
-use super::period::{Spent, Today};
+use super::period::{Change, Spent, Today};
 use super::standing::Standing;
 use super::sync::{Mutex, MutexGuard};
 use super::{LimitKind, LimitRules};
@@ -160,6 +160,15 @@ impl Book {
         let cell = self.limit(name, LimitRules::default()).cell;
         if let Some(cell) = self.pages().cells.get_mut(cell) {
             (cell.day, cell.month) = (day, month);
+        }
+    }
+
+    /// Counts what another process has counted of an entity.
+    pub fn adjust(&self, name: &str, day: Change, month: Change) {
+        let cell = self.limit(name, LimitRules::default()).cell;
+        if let Some(cell) = self.pages().cells.get_mut(cell) {
+            cell.day.adjust(day);
+            cell.month.adjust(month);
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
 use crate::rules::store::Span;
 
 /// Which day and which month it is, and how long they still are.
@@ -58,12 +60,35 @@ impl Spent {
         }
     }
 
+    /// Changes what was used in a period by what another process has counted of it.
+    pub fn adjust(&mut self, change: Change) {
+        match u64::try_from(change.by) {
+            Ok(more) => self.add(change.number, more),
+            Err(_) => self.give_back(change.number, change.by.unsigned_abs()),
+        }
+    }
+
+    /// What has been used since `before`, of the same period or of the one that has begun meanwhile.
+    pub fn since(self, before: Self) -> Change {
+        let signed = |used: u64| i64::try_from(used).unwrap_or(i64::MAX);
+        let before = before.used_in(self.number);
+        Change { number: self.number, by: signed(self.used).saturating_sub(signed(before)) }
+    }
+
     /// Gives back what was used in this period, if it still is the current one.
     pub fn give_back(&mut self, number: u64, amount: u64) {
         if self.number == number {
             self.used = self.used.saturating_sub(amount);
         }
     }
+}
+
+/// A difference in what was used in one period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Which period it was.
+    pub number: u64,
+    pub by: i64,
 }
 
 #[cfg(test)]
@@ -108,5 +133,17 @@ mod tests {
         assert_eq!((spent.used_in(8), spent.used_in(7)), (1, 0));
         spent.give_back(8, 99);
         assert_eq!(spent.used_in(8), 0);
+    }
+
+    #[test]
+    fn what_two_processes_count_comes_together() {
+        let (kept, now) = (Spent { number: 3, used: 100 }, Spent { number: 3, used: 80 });
+        let mut other = Spent { number: 3, used: 110 };
+        other.adjust(now.since(kept));
+        assert_eq!(other, Spent { number: 3, used: 90 });
+        // Midnight has passed meanwhile: the new day's count is added to the new day's.
+        let mut other = Spent { number: 4, used: 5 };
+        other.adjust(Spent { number: 4, used: 7 }.since(kept));
+        assert_eq!(other, Spent { number: 4, used: 12 });
     }
 }

@@ -9,10 +9,10 @@ mod connecting; // before a byte is sent
 mod connections; // whose connection may be used again, and when everything is down
 mod heads; // status lines and headers
 mod http2; // what HTTP/2 adds
-mod parts; // what rows are made of
+pub mod parts; // what rows are made of
 mod paths; // the good ways: TLS, HTTP/2, names
 mod props; // the kit's own backends
-mod runner; // what a row is, and how it is run
+pub mod runner; // what a row is, and how it is run
 mod sixteen; // sixteen failures that an operator asks about first
 mod statuses; // what a backend says that it means
 mod streams; // streams of events

@@ -1,6 +1,6 @@
 //! A client that says exactly what a test tells it, and keeps every byte of what it hears.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use super::{DEADLINE, KEY};
 
 /// One connection.
 #[derive(Debug)]
-pub struct Client {
-    stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    stream: S,
     inbox: Inbox,
     body: Body,
     text: Vec<u8>,
@@ -72,19 +72,15 @@ impl Response {
     }
 }
 
-impl Client {
-    /// Connects, or panics.
-    pub fn connect(address: SocketAddr) -> Self {
-        Self::try_connect(address).unwrap_or_else(|e| panic!("cannot connect to {address}: {e}"))
+impl<S: Read + Write> Client<S> {
+    /// A connection over whatever there is.
+    pub fn over(stream: S) -> Self {
+        Self { stream, inbox: Inbox::default(), body: Body::Over, text: Vec::new() }
     }
 
-    /// Connects.
-    pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
-        stream.set_read_timeout(Some(DEADLINE))?;
-        stream.set_write_timeout(Some(DEADLINE))?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, inbox: Inbox::default(), body: Body::Over, text: Vec::new() })
+    /// What it is over.
+    pub fn stream(&mut self) -> &mut S {
+        &mut self.stream
     }
 
     /// Sends bytes as they are.
@@ -215,6 +211,27 @@ impl Client {
         }
     }
 
+    /// What `event` has read of the body and not yet given.
+    pub fn unread_text(&self) -> Vec<u8> {
+        self.text.clone()
+    }
+}
+
+impl Client {
+    /// Connects, or panics.
+    pub fn connect(address: SocketAddr) -> Self {
+        Self::try_connect(address).unwrap_or_else(|e| panic!("cannot connect to {address}: {e}"))
+    }
+
+    /// Connects.
+    pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        stream.set_nodelay(true)?;
+        Ok(Self::over(stream))
+    }
+
     /// Whether nothing has come although there was time for it.
     pub fn nothing_yet(&mut self) -> bool {
         let brief = Duration::from_millis(200);
@@ -229,9 +246,9 @@ impl Client {
         self.stream.set_read_timeout(Some(time)).expect("a socket option");
     }
 
-    /// What `event` has read of the body and not yet given.
-    pub fn unread_text(&self) -> Vec<u8> {
-        self.text.clone()
+    /// What a look at the connection shows, without taking anything.
+    pub fn peek(&self) -> io::Result<usize> {
+        self.stream.peek(&mut [0])
     }
 
     /// Says that nothing more will be sent, and goes on listening.
@@ -246,7 +263,12 @@ impl Client {
 
     /// Makes this end's receive buffer as small as the system allows, so that a slow reader is felt early.
     pub fn narrow(&self) {
-        SockRef::from(&self.stream).set_recv_buffer_size(4096).expect("a socket option");
+        self.narrow_to(4096);
+    }
+
+    /// Makes this end's receive buffer about so large.
+    pub fn narrow_to(&self, bytes: usize) {
+        SockRef::from(&self.stream).set_recv_buffer_size(bytes).expect("a socket option");
     }
 
     /// The local address, by which a test can find the connection.

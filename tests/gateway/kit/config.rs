@@ -23,9 +23,11 @@ pub struct Gateway {
     pools: Vec<(String, Vec<String>)>,
     aliases: Vec<(String, String)>,
     expose: Option<String>,
+    key_limits: String,
     text: Option<String>,
     environment: Vec<(String, String)>,
     listener: Listener,
+    listeners: Vec<String>,
     files: Option<usize>,
 }
 
@@ -96,8 +98,15 @@ impl Gateway {
         self
     }
 
-    /// Sets any key of the `server` section to a YAML value.
+    /// Limits of acme's key: `requests_per_minute: 200`.
+    pub fn key_limits(mut self, limits: &str) -> Self {
+        limits.clone_into(&mut self.key_limits);
+        self
+    }
+
+    /// Sets any key of the `server` section to a YAML value. The last word stands.
     pub fn server(mut self, key: &str, value: &str) -> Self {
+        self.server.retain(|(known, _)| known != key);
         self.server.push((key.to_owned(), value.to_owned()));
         self
     }
@@ -170,6 +179,12 @@ impl Gateway {
         self
     }
 
+    /// Adds a listener, as the configuration writes it: `unix:/path`, or `{ address: "…", tls: … }`.
+    pub fn listen_also(mut self, entry: &str) -> Self {
+        self.listeners.push(entry.to_owned());
+        self
+    }
+
     /// Sets an environment variable of the process.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -216,6 +231,10 @@ impl Gateway {
             Listener::Http1 => format!("\"{listen}\""),
             Listener::Both => format!("{{ address: \"{listen}\", h2c: true }}"),
         };
+        let listen = match self.listeners.as_slice() {
+            [] => listen,
+            more => format!("[ {listen}, {} ]", more.join(", ")),
+        };
         let mut text = format!("server:\n  listen: {listen}\n  admin: \"{admin}\"\n");
         for (key, value) in &self.server {
             line(&mut text, &format!("  {key}: {value}"));
@@ -256,7 +275,7 @@ impl Gateway {
 
     fn write_acme(&self, text: &mut String) {
         line(text, "  acme:\n    keys:");
-        line(text, &key("web", KEY, "[chat, models]"));
+        line(text, &limited_key("web", KEY, "[chat, models]", &self.key_limits));
         line(text, &key("chat-only", KEY_CHAT_ONLY, "[chat]"));
         line(text, &key("models-only", KEY_MODELS_ONLY, "[models]"));
         let expired = digest(KEY_EXPIRED);
@@ -305,7 +324,11 @@ pub fn backend(url: &str) -> String {
 }
 
 fn key(id: &str, key: &str, scopes: &str) -> String {
-    format!("      {id}: {{ sha256: \"{}\", scopes: {scopes} }}", digest(key))
+    limited_key(id, key, scopes, "")
+}
+
+fn limited_key(id: &str, key: &str, scopes: &str, limits: &str) -> String {
+    format!("      {id}: {{ sha256: \"{}\", scopes: {scopes}, limits: {{ {limits} }} }}", digest(key))
 }
 
 fn alias(name: &str, display_name: &str, description: &str, routes: &str) -> String {

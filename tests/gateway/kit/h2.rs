@@ -2,10 +2,13 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 
@@ -67,17 +70,48 @@ impl H2Response {
 impl H2Client {
     /// Connects and shakes hands, or panics.
     pub fn connect(address: SocketAddr) -> Self {
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let requests = within(&runtime, async {
+        Self::over(async move {
             let stream = TcpStream::connect(address).await.expect("the gateway listens");
             stream.set_nodelay(true).expect("a socket option");
-            let (requests, connection) = h2::client::handshake(stream).await.expect("a handshake");
+            stream
+        })
+    }
+
+    /// The same with windows that never close, so that only the socket's buffers stop the gateway.
+    pub fn connect_wide(address: SocketAddr) -> Self {
+        let mut wide = h2::client::Builder::new();
+        wide.initial_window_size(i32::MAX.unsigned_abs())
+            .initial_connection_window_size(i32::MAX.unsigned_abs());
+        Self::with(&wide, async move {
+            let stream = TcpStream::connect(address).await.expect("the gateway listens");
+            SockRef::from(&stream).set_recv_buffer_size(4096).expect("a socket option");
+            stream
+        })
+    }
+
+    /// Shakes hands over what this makes, or panics.
+    pub fn over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: impl Future<Output = S>) -> Self {
+        Self::with(&h2::client::Builder::new(), stream)
+    }
+
+    fn with<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        settings: &h2::client::Builder,
+        stream: impl Future<Output = S>,
+    ) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let requests = within(&runtime, async {
+            let (requests, connection) = settings.handshake(stream.await).await.expect("a handshake");
             // Its end shows in the streams; there is nobody else to tell.
             tokio::spawn(async move { drop(connection.await) });
             requests
         })
         .expect("a connection in time");
         Self { runtime, requests }
+    }
+
+    /// Lets the connection live for so long: it is only driven while somebody waits.
+    pub fn live(&self, time: Duration) {
+        self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 
     /// Sends a request with its body in these pieces (one DATA frame each) and reads the whole answer.
@@ -97,8 +131,30 @@ impl H2Client {
         H2Response { status, headers, pieces, end }
     }
 
+    /// Sends a request with the beginning of a body that never goes on.
+    pub fn open_unfinished(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        beginning: &[u8],
+    ) -> H2Stream<'_> {
+        self.begin(method, path, headers, &[beginning], false)
+    }
+
     /// Sends a request with its body and leaves the answer to be read bit by bit.
     pub fn open(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[&[u8]]) -> H2Stream<'_> {
+        self.begin(method, path, headers, body, true)
+    }
+
+    fn begin(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[&[u8]],
+        ends: bool,
+    ) -> H2Stream<'_> {
         let mut request = http::Request::builder().method(method).uri(format!("http://gateway{path}"));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -111,7 +167,8 @@ impl H2Client {
                 requests.send_request(request, body.is_empty()).expect("the request goes out");
             for (place, piece) in body.iter().enumerate() {
                 // A refusal may come before the body is sent; then the answer tells, not we.
-                if sending.send_data(Bytes::copy_from_slice(piece), place + 1 == body.len()).is_err() {
+                let last = ends && place + 1 == body.len();
+                if sending.send_data(Bytes::copy_from_slice(piece), last).is_err() {
                     break;
                 }
                 tokio::task::yield_now().await;
@@ -151,6 +208,14 @@ impl H2Stream<'_> {
                 Ok(data.to_vec())
             }
         }
+    }
+
+    /// Opens the stream's window by so many bytes that have come, without a look at them.
+    pub fn widen(&mut self, bytes: usize) {
+        if let Some(body) = &mut self.body {
+            let _ = body.flow_control().release_capacity(bytes);
+        }
+        within(self.runtime, tokio::task::yield_now());
     }
 
     /// Gives up: RST_STREAM with CANCEL, and the frame is out when this returns.
