@@ -29,7 +29,7 @@ use super::run_dir::RunDir;
 use super::signals::{self, Asked};
 use super::sockets::{self, OnSockets, Sockets, Until, Wanted};
 use super::stop::Leaving;
-use super::{certificates, demo, notify, ready, shared};
+use super::{certificates, demo, ready, shared};
 use crate::config::live::Live;
 use crate::config::place::{Fault, Way};
 use crate::config::plan::{ListenAddress, Listener, Plan, Speaks};
