@@ -11,12 +11,14 @@ use bytes::Bytes;
 use super::certificates::{self, material};
 use super::fleet::{Fleet, Identity, Kept};
 use super::ledger::{self, Ledger};
+use super::policies::{Policies, policies};
 use super::resolver::Local;
 use super::secrets::{self, Unread, secret};
 use super::watch::{self, Care, Side};
 use crate::config::place::{Fault, Way, Weight};
 use crate::config::plan::{BackendPlan, Dialect, ModelPlan, Plan, PoolPlan, Scheme, TenantPlan};
 use crate::config::snapshot::{Limiting, Snapshot, Tenant};
+use crate::config::unwise;
 use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::Metrics;
 use crate::names::{Alias, ModelName, PoolName, Secret};
@@ -69,7 +71,7 @@ impl Assembled {
 /// Every secret and every certificate that cannot be read.
 pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Assembled, Vec<Fault>> {
     let Lasting { fleet, ledger, store } = lasting;
-    let (mut obstacles, mut unwise) = (Vec::new(), Vec::new());
+    let (mut obstacles, mut unwise) = (Vec::new(), unwise::unwise(plan));
     let mut pools = HashMap::new();
     let mut cares = Vec::new();
     for pool in &plan.pools {
@@ -79,6 +81,7 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
             pools.insert(pool.name.clone(), built);
         }
     }
+    let policies = policies(plan, metrics, fleet, &mut obstacles, &mut unwise);
     let mut routes = Routes { pools: &pools, known: HashMap::new() };
     let mut keys = KeyRing::default();
     let mut tenants = Vec::with_capacity(plan.tenants.len());
@@ -97,7 +100,7 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
         }
         tenants.push(Tenant {
             id: tenant.id.clone(),
-            catalog: catalog(tenant, plan, &mut routes, metrics, ledger),
+            catalog: catalog(tenant, plan, &mut routes, &policies, metrics, ledger),
             limit: limit(&book, &ledger::tenant_name(&tenant.id), tenant.limits),
             book,
             unnamed: metrics.alias(tenant.id.as_str(), ""),
@@ -322,6 +325,7 @@ fn catalog(
     tenant: &TenantPlan,
     plan: &Plan,
     routes: &mut Routes<'_>,
+    policies: &Policies,
     metrics: &Metrics,
     ledger: &Ledger,
 ) -> Catalog {
@@ -346,6 +350,7 @@ fn catalog(
             learned: ledger.learned(&tenant.id, &model.alias),
             routes,
             expose: model.expose,
+            policy: model.policy.as_ref().and_then(|name| policies.get(name)).cloned(),
             card: models::one(card(model)),
             last_words: last_words(&model.alias),
             metrics: metrics.alias(tenant.id.as_str(), model.alias.as_str()),

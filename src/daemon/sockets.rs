@@ -111,9 +111,11 @@ fn bind(address: &ListenAddress) -> io::Result<OwnedFd> {
                 Ok(there) if !there.file_type().is_socket() => {
                     return Err(io::Error::other("there is a file that is no socket"));
                 }
-                Ok(_) if UnixStream::connect(path).is_ok() => return Err(io::ErrorKind::AddrInUse.into()),
-                // Left behind by a process that is no more.
-                Ok(_) => std::fs::remove_file(path)?,
+                Ok(_) => match UnixStream::connect(path) {
+                    // Left behind by a process that is no more.
+                    Err(why) if why.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+                    Ok(_) | Err(_) => return Err(io::ErrorKind::AddrInUse.into()),
+                },
                 Err(_) => {}
             }
             let socket = UnixListener::bind(path)?;
@@ -156,6 +158,15 @@ fn refused(way: Way, name: &str, why: &io::Error) -> Fault {
 pub struct OnSockets<S> {
     pub service: S,
     pub sockets: Sockets,
+    pub until: Until,
+}
+
+/// When a service stops accepting.
+pub enum Until {
+    /// When the daemon is told to leave.
+    Leaving,
+    /// When another process has our sockets; else it serves to the end.
+    HandedOver(ShutdownWatch),
 }
 
 #[async_trait]
@@ -176,7 +187,11 @@ impl<S: Service> Service for OnSockets<S> {
                 }
             }
         }
-        self.service.start_service(fds, shutdown, listeners_per_fd).await;
+        let stop = match &self.until {
+            Until::Leaving => shutdown,
+            Until::HandedOver(handed_over) => handed_over.clone(),
+        };
+        self.service.start_service(fds, stop, listeners_per_fd).await;
     }
 
     fn name(&self) -> &str {

@@ -28,6 +28,9 @@ use crate::proxy::life::{Life, Stage};
 const LOOK: Duration = Duration::from_millis(10);
 /// How long the last lines of the access log may take.
 const LAST_LINES: Duration = Duration::from_secs(1);
+/// How long connections are still accepted that were made before the word came: they are answered with 503,
+/// where closing the listener would reset them.
+const QUEUED: Duration = Duration::from_millis(50);
 /// How long requests that are cut may take to be told.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -44,8 +47,11 @@ pub struct Leaving {
     pub sockets: Sockets,
     pub run_dir: Option<RunDir>,
     told: watch::Sender<bool>,
+    /// Tells the operator's pages that another process has them.
+    pages: watch::Sender<bool>,
     /// Whether another process has our sockets and our counts.
     handed_over: AtomicBool,
+    owns_run_dir: AtomicBool,
 }
 
 impl Leaving {
@@ -55,6 +61,7 @@ impl Leaving {
         keeper: Option<Arc<Keeper>>,
         sockets: Sockets,
         run_dir: Option<RunDir>,
+        pages: watch::Sender<bool>,
     ) -> Self {
         let Gateway { life, live, metrics, log, seats, .. } = gateway;
         Self {
@@ -67,7 +74,9 @@ impl Leaving {
             sockets,
             run_dir,
             told: watch::Sender::new(false),
+            pages,
             handed_over: AtomicBool::new(false),
+            owns_run_dir: AtomicBool::new(false),
         }
     }
 
@@ -91,17 +100,32 @@ impl Leaving {
         self.leave(|this| this.metrics.serving.get() == 0);
     }
 
-    /// Another process serves in our place. What comes on our connections is still answered.
-    pub fn handed_over(self: &Arc<Self>, successor: u32) {
+    /// Another process serves in our place. What comes on our connections is still answered. `false` when we
+    /// are to stop: then nobody takes our place.
+    pub fn handed_over(self: &Arc<Self>, successor: u32) -> bool {
         if !self.life.go_on(Stage::HandedOver) {
-            return;
+            return false;
         }
         self.handed_over.store(true, Ordering::Release);
+        self.pages.send_replace(true);
         self.metrics.upgrades.taken.inc();
         log::info!("process {successor} serves from now on; leaving when our connections have ended");
         notify::successor(successor);
         // Those that are kept have their next request answered, and are told that it was the last.
         self.leave(|this| this.seats.count() == 0);
+        true
+    }
+
+    /// We were to take over and do not: what we have accepted meanwhile is still answered.
+    pub fn give_up(self: &Arc<Self>) {
+        if self.life.go_on(Stage::Stopping) {
+            self.leave(|this| this.metrics.serving.get() == 0);
+        }
+    }
+
+    /// The files in the run directory are ours from now on.
+    pub fn has_run_dir(&self) {
+        self.owns_run_dir.store(true, Ordering::Release);
     }
 
     /// INT: ends the process.
@@ -118,10 +142,13 @@ impl Leaving {
     fn leave(self: &Arc<Self>, is_over: impl Fn(&Self) -> bool + Send + 'static) {
         let end = Instant::now() + self.live.load().drain;
         self.life.end_at(end);
-        self.sockets.close();
-        self.told.send_replace(true);
         let this = self.clone();
         std::thread::spawn(move || {
+            if this.life.stage() == Stage::Stopping {
+                std::thread::sleep(QUEUED);
+            }
+            this.sockets.close();
+            this.told.send_replace(true);
             // Requests whose head was just read count from their first hook on.
             std::thread::sleep(LOOK);
             while !is_over(&this) && Instant::now() < end {
@@ -139,8 +166,9 @@ impl Leaving {
         });
     }
 
+    /// Before it has its own files there, those of the process before it are not its to remove.
     fn forget_run_dir(&self) {
-        if let Some(run_dir) = &self.run_dir {
+        if let Some(run_dir) = self.run_dir.as_ref().filter(|_| self.owns_run_dir.load(Ordering::Acquire)) {
             run_dir.clear();
         }
     }

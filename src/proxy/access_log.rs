@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::exchange::{Client, Exchange, Relay, Stage};
 use super::verdict;
-use crate::error::Fault;
+use crate::error::{Fault, UpstreamFault};
 use crate::metrics::{Metrics, TokenSource};
 use crate::rules::failover::Sent;
 use crate::rules::limits::book::Charge;
@@ -165,6 +165,9 @@ pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &mut Exchange) {
     let mut first_token = None;
     let mut backend = None;
     if let Some(relay) = relay {
+        if !relay.tried.is_empty() {
+            of.overhead.observe(relay.overhead().as_secs_f64());
+        }
         if let Some(first) = relay.tally.first_useful {
             let wait = first - exchange.arrived;
             of.first_token.observe(wait.as_secs_f64());
@@ -251,6 +254,10 @@ fn settle(exchange: &mut Exchange) -> Option<u64> {
                 learned.observe(prompt.estimated, asked, said);
             }
             Charge::Tokens(asked + said)
+        }
+        // It has said what must not be said, and has worked for it.
+        None if relay.control.fault() == Some(UpstreamFault::AnswerForbidden) => {
+            Charge::Tokens(prompt.corrected().saturating_add(delivered))
         }
         // Refused by the backing model, which has done nothing.
         None if relay.sent() == Sent::Nothing && relay.client == Client::Waiting => Charge::Tokens(0),

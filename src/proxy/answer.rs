@@ -18,8 +18,11 @@ use crate::rules::attempt::Attempt;
 use crate::rules::catalog::AliasEntry;
 use crate::rules::failover::Sent;
 use crate::rules::headers::{self, Downward};
+use crate::rules::tokens;
 use crate::wire::request::Delivery;
+use crate::wire::sieve::{Sieve, Verdict};
 use crate::wire::sse::{SseRewriter, UsageWanted};
+use crate::wire::usage::Usage;
 use crate::wire::{completion, rejection, retry_after};
 
 /// How much of a backend's refusal is read. The reason stands at its beginning.
@@ -66,7 +69,7 @@ pub fn begin(
         Delivery::Stream if headers::is_event_stream(kind) => {
             let usage = if relay.request.usage_asked() { UsageWanted::Yes } else { UsageWanted::No };
             let rewriter = SseRewriter::new(relay.voice.clone(), usage, entry.expose, caps.max_event);
-            Answer::Events(Box::new(rewriter))
+            Answer::Events(Box::new(rewriter.sifted(sieve(entry))))
         }
         Delivery::Whole | Delivery::Stream => return Err(UpstreamFault::BadContentType),
     };
@@ -94,6 +97,9 @@ pub fn feed(
     piece: &mut Option<Bytes>,
     end: bool,
 ) -> Result<(), UpstreamFault> {
+    // One look at the clock for the piece, whatever is in it.
+    let now = Instant::now();
+    relay.control.pick_up(now);
     if relay.control.is_over() {
         // After the end of an answer nothing counts any more.
         *piece = None;
@@ -101,8 +107,8 @@ pub fn feed(
     }
     let result = match &mut relay.answer {
         Answer::Asked => Err(UpstreamFault::BadResponse),
-        Answer::Whole(_) => whole(relay, entry, snapshot, piece, end),
-        Answer::Events(_) => events(relay, snapshot, piece, end),
+        Answer::Whole(_) => whole(relay, entry, snapshot, piece, end, now),
+        Answer::Events(_) => events(relay, entry, snapshot, piece, end, now),
         Answer::Refusal { .. } => refusal(relay, piece, end),
     };
     if relay.sent() == Sent::Some {
@@ -133,7 +139,14 @@ fn refuse_or_cut(
         Sent::Nothing => Err(fault),
         Sent::Some => {
             let mut last = BytesMut::from(piece.take().unwrap_or_default());
-            last.extend_from_slice(&entry.last_words);
+            match (&mut relay.answer, fault) {
+                (Answer::Events(rewriter), UpstreamFault::AnswerForbidden) => {
+                    let completion = tokens::estimate(relay.tally.delivered);
+                    let used = Usage::estimated(relay.quota.prompt.corrected(), completion);
+                    rewriter.close(used, &mut last);
+                }
+                (_, _) => last.extend_from_slice(&entry.last_words),
+            }
             *piece = Some(last.freeze());
             relay.control.cut();
             Ok(())
@@ -177,6 +190,7 @@ fn whole(
     snapshot: &Snapshot,
     piece: &mut Option<Bytes>,
     end: bool,
+    now: Instant,
 ) -> Result<(), UpstreamFault> {
     let Answer::Whole(gathered) = &mut relay.answer else { return Ok(()) };
     if let Some(piece) = piece.take() {
@@ -186,13 +200,16 @@ fn whole(
         gathered.push(piece);
     }
     if !end {
-        relay.control.heard(Instant::now());
+        relay.control.heard(now);
         return Ok(());
     }
-    let now = Instant::now();
-    let done = completion::rewrite(gathered.bytes(), &relay.voice, entry.expose)?;
+    let done = completion::rewrite(gathered.bytes(), &relay.voice, entry.expose, sieve(entry))?;
     relay.tally.usage = done.usage;
     relay.tally.delivered = done.delivered;
+    match done.verdict {
+        Verdict::Clean => {}
+        Verdict::Forbidden => return Err(forbidden(relay, entry, snapshot, now)),
+    }
     relay.tally.first_useful = Some(now);
     relay.control.release(Framing::Whole);
     relay.control.complete(now);
@@ -201,11 +218,25 @@ fn whole(
     Ok(())
 }
 
+/// Who looks at an answer, if somebody has to.
+fn sieve(entry: &AliasEntry) -> Option<Box<dyn Sieve>> {
+    entry.policy.as_ref().and_then(|policy| policy.sieve())
+}
+
+/// The answer must not go on. The backend has done its part, and has done it well.
+fn forbidden(relay: &mut Relay, entry: &AliasEntry, snapshot: &Snapshot, now: Instant) -> UpstreamFault {
+    answered(&mut relay.attempt, snapshot, now);
+    verdict::success(relay, entry, snapshot.origin.tick(now));
+    UpstreamFault::AnswerForbidden
+}
+
 fn events(
     relay: &mut Relay,
+    entry: &AliasEntry,
     snapshot: &Snapshot,
     piece: &mut Option<Bytes>,
     end: bool,
+    now: Instant,
 ) -> Result<(), UpstreamFault> {
     let Answer::Events(rewriter) = &mut relay.answer else { return Ok(()) };
     let taken = piece.take().unwrap_or_default();
@@ -217,8 +248,8 @@ fn events(
     }
     relay.tally.delivered = rewriter.delivered();
     relay.tally.usage = rewriter.usage();
-    if rewriter.events() != before || rewriter.done() {
-        let now = Instant::now();
+    let told_more = rewriter.events() != before;
+    if told_more || rewriter.done() {
         relay.control.heard(now);
         if rewriter.useful() {
             if relay.tally.first_useful.is_none() {
@@ -226,6 +257,9 @@ fn events(
                 answered(&mut relay.attempt, snapshot, now);
             }
             relay.control.release(Framing::Stream);
+            if told_more && let Some(last) = relay.tally.last_useful.replace(now) {
+                entry.metrics.between.observe((now - last).as_secs_f64());
+            }
         }
         if rewriter.done() {
             relay.control.complete(now);
@@ -233,6 +267,9 @@ fn events(
     }
     if !out.is_empty() {
         *piece = Some(out.freeze());
+    }
+    if result == Err(UpstreamFault::AnswerForbidden) {
+        forbidden(relay, entry, snapshot, Instant::now());
     }
     result
 }

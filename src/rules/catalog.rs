@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::balance::Dice;
+use super::content::Policy;
 use super::headers::UpwardHead;
 use super::limits::QueueRules;
 use super::limits::book::Limit;
@@ -29,6 +30,8 @@ pub struct AliasEntry {
     /// In order of priority; at least one.
     pub routes: Vec<Route>,
     pub expose: Expose,
+    /// What may be said to it, and by it; `None` is anything.
+    pub policy: Option<Arc<Policy>>,
     /// What it has spent on asking again.
     pub budget: Budget,
     /// For waits between attempts.

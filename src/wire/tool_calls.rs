@@ -10,6 +10,8 @@ use serde_json::value::RawValue;
 
 use super::lenient::{Count, Loose, Object, Text};
 use super::pen::Pen;
+use super::sieve::{Part, Sieve, Verdict, Writing};
+use super::usage::Delivered;
 use super::voice::{MAX_INDEX, Voice};
 use crate::error::UpstreamFault;
 
@@ -34,6 +36,9 @@ pub(super) struct Function<'a> {
     name: Option<Text<'a>>,
     #[serde(borrow)]
     arguments: Option<&'a RawValue>,
+    /// What may be told of the arguments, once somebody has looked at them.
+    #[serde(skip)]
+    sifted: Option<Text<'a>>,
 }
 
 /// A tool that takes free text.
@@ -149,7 +154,9 @@ pub(super) fn write_pieces(
 pub(super) fn write_function_piece(pen: &mut Pen, function: &Function<'_>) -> Result<(), UpstreamFault> {
     pen.raw(b"{");
     write_told(pen, "name", function.name.as_ref());
-    if let Some(json) = function.arguments {
+    if function.sifted.is_some() {
+        write_told(pen, "arguments", function.sifted.as_ref());
+    } else if let Some(json) = function.arguments {
         pen.key("arguments");
         write_arguments(pen, json)?;
     }
@@ -164,15 +171,143 @@ fn write_told(pen: &mut Pen, key: &str, text: Option<&Text<'_>>) {
     }
 }
 
-/// Arguments are JSON in a string; where a vendor sends the JSON itself, it is put into one.
 fn write_arguments(pen: &mut Pen, json: &RawValue) -> Result<(), UpstreamFault> {
-    let json = json.get();
-    if json.starts_with('"') {
-        pen.told(&decode(json)?);
-    } else {
-        pen.told(&Text::Decoded(compact(json)?));
-    }
+    pen.told(&arguments(json)?);
     Ok(())
+}
+
+/// Arguments are JSON in a string; where a vendor sends the JSON itself, it is put into one.
+fn arguments(json: &RawValue) -> Result<Text<'_>, UpstreamFault> {
+    let json = json.get();
+    if json.starts_with('"') { decode(json) } else { compact(json).map(Text::Decoded) }
+}
+
+/// Has somebody look at whole calls.
+///
+/// # Errors
+/// `BadJson` if the arguments hold text that is not Unicode.
+pub(super) fn judge(calls: &[Object<ToolCall<'_>>], sieve: &mut dyn Sieve) -> Result<Verdict, UpstreamFault> {
+    for Object(call) in calls {
+        if let Some(Object(function)) = &call.function
+            && judge_function(function, sieve)? == Verdict::Forbidden
+        {
+            return Ok(Verdict::Forbidden);
+        }
+        let custom = call.custom.as_ref().map(|Object(custom)| [&custom.name, &custom.input]);
+        for text in custom.into_iter().flatten().flatten() {
+            if sieve.whole(Writing::Plain, text.as_str()) == Verdict::Forbidden {
+                return Ok(Verdict::Forbidden);
+            }
+        }
+    }
+    Ok(Verdict::Clean)
+}
+
+/// Has somebody look at a whole call of a function.
+///
+/// # Errors
+/// As [`judge`].
+pub(super) fn judge_function(
+    function: &Function<'_>,
+    sieve: &mut dyn Sieve,
+) -> Result<Verdict, UpstreamFault> {
+    if judge_name(function.name.as_ref(), sieve) == Verdict::Forbidden {
+        return Ok(Verdict::Forbidden);
+    }
+    function
+        .arguments
+        .map_or(Ok(Verdict::Clean), |json| Ok(sieve.whole(Writing::Json, arguments(json)?.as_str())))
+}
+
+/// A name comes whole, and clients cannot do without it: it is looked at and never kept back.
+fn judge_name(name: Option<&Text<'_>>, sieve: &mut dyn Sieve) -> Verdict {
+    name.map_or(Verdict::Clean, |name| sieve.whole(Writing::Plain, name.as_str()))
+}
+
+impl ToolCall<'_> {
+    /// Puts what may be told into the place of what was said. Also counts what was said.
+    ///
+    /// # Errors
+    /// `BadShape` if an index is out of all bounds, `BadJson` if arguments hold text that is not Unicode.
+    pub(super) fn sift(
+        &mut self,
+        choice: u64,
+        tracks: &mut Tracks,
+        sieve: &mut dyn Sieve,
+        said: &mut Delivered,
+    ) -> Result<Verdict, UpstreamFault> {
+        let index = tracks.place(choice, self)?;
+        // So that it is found there again.
+        self.index = Some(Count(index));
+        if let Some(Object(function)) = &mut self.function
+            && function.sift(choice, Part::Arguments(index), sieve, said)? == Verdict::Forbidden
+        {
+            return Ok(Verdict::Forbidden);
+        }
+        let Some(Object(custom)) = &mut self.custom else { return Ok(Verdict::Clean) };
+        if judge_name(custom.name.as_ref(), sieve) == Verdict::Forbidden {
+            (custom.name, custom.input) = (None, None);
+            return Ok(Verdict::Forbidden);
+        }
+        Ok(custom.input.as_mut().map_or(Verdict::Clean, |input| {
+            said.count(input.as_str());
+            let mut told = String::new();
+            let verdict = sieve.piece(choice, Part::Input(index), input.as_str(), &mut told);
+            *input = Text::Decoded(told);
+            verdict
+        }))
+    }
+
+    /// Whether nothing is left of it that a client has to know.
+    pub(super) fn is_idle(&self) -> bool {
+        let idle =
+            |texts: [Option<&Text<'_>>; 2]| texts.into_iter().flatten().all(|text| text.as_str().is_empty());
+        let function =
+            self.function.as_ref().is_none_or(|Object(f)| idle([f.name.as_ref(), f.sifted.as_ref()]));
+        let custom = self.custom.as_ref().is_none_or(|Object(c)| idle([c.name.as_ref(), c.input.as_ref()]));
+        self.id.said().is_none() && self.kind.said().is_none() && function && custom
+    }
+
+    /// Whether it tells more than that there is a call.
+    pub(super) fn speaks(&self) -> bool {
+        let said = |text: Option<&Text<'_>>| text.is_some_and(|text| !text.as_str().is_empty());
+        self.function.as_ref().is_some_and(|Object(f)| said(f.sifted.as_ref()))
+            || self.custom.as_ref().is_some_and(|Object(c)| said(c.input.as_ref()))
+    }
+}
+
+impl Function<'_> {
+    /// As [`ToolCall::sift`], for the arguments that are this part of the choice.
+    ///
+    /// # Errors
+    /// `BadJson` if they hold text that is not Unicode.
+    pub(super) fn sift(
+        &mut self,
+        choice: u64,
+        part: Part,
+        sieve: &mut dyn Sieve,
+        said: &mut Delivered,
+    ) -> Result<Verdict, UpstreamFault> {
+        if judge_name(self.name.as_ref(), sieve) == Verdict::Forbidden {
+            (self.name, self.arguments) = (None, None);
+            return Ok(Verdict::Forbidden);
+        }
+        if let Some(name) = &self.name {
+            said.count(name.as_str());
+        }
+        let Some(json) = self.arguments else { return Ok(Verdict::Clean) };
+        let piece = arguments(json)?;
+        said.count(piece.as_str());
+        let mut told = String::new();
+        let verdict = sieve.piece(choice, part, piece.as_str(), &mut told);
+        self.sifted = Some(Text::Decoded(told));
+        Ok(verdict)
+    }
+
+    /// Whether it tells more than that there is a call.
+    pub(super) fn speaks(&self) -> bool {
+        self.sifted.as_ref().is_some_and(|text| !text.as_str().is_empty())
+    }
 }
 
 fn decode(token: &str) -> Result<Text<'_>, UpstreamFault> {

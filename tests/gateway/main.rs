@@ -22,4 +22,7 @@ mod limits; // what limits let through, refuse, cost and tell
 mod listeners; // addresses, TLS, client certificates, Unix sockets
 mod operate; // reload, stop, upgrade, systemd
 mod oracle; // nothing that names a provider comes out anywhere
+mod policy; // content policies: what is caught, and what a client is told
+mod prometheus; // a real Prometheus, the dashboard, alert rules
 mod readme; // the README does what it says
+mod status; // the status page as programs, people and a browser meet it

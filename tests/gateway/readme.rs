@@ -26,13 +26,18 @@ fn blocks(language: &str) -> Vec<String> {
 
 /// The gateway as `conf/byname.yaml` makes it, on free ports.
 fn demo() -> Daemon {
+    demo_with("")
+}
+
+/// The same with these lines more at its end.
+fn demo_with(more: &str) -> Daemon {
     let text = fs::read_to_string(root().join("conf/byname.yaml")).expect("the file that runs by default");
     let demo = ports::free().to_string();
     let text = text
         .replace("127.0.0.1:8080", "{listen}")
         .replace("127.0.0.1:9090", "{admin}")
         .replace("127.0.0.1:8081", &demo);
-    Gateway::new().config_text(&text).start()
+    Gateway::new().config_text(&(text + more)).start()
 }
 
 /// The same command for the ports of this test.
@@ -139,7 +144,8 @@ fn a_bad_configuration_is_told_with_its_place_and_64() {
 
 #[test]
 fn its_table_of_metrics_is_what_the_gateway_has() {
-    let daemon = demo();
+    // Whatever is counted for what the demo does not have.
+    let daemon = demo_with("\npolicies: { p: { moderator: { url: \"http://127.0.0.1:9/moderations\" } } }\n");
     let key = "bn-demo-key";
     daemon.client().chat_as(key, r#"{"model":"flaky","messages":[{"role":"user","content":"Hello"}]}"#);
     daemon.client().chat_as(key, r#"{"model":"nobody","messages":[{"role":"user","content":"Hello"}]}"#);
@@ -153,9 +159,33 @@ fn its_table_of_metrics_is_what_the_gateway_has() {
     let text = readme();
     let mut told: Vec<_> = text
         .lines()
-        .filter_map(|line| line.strip_prefix("| `byname_")?.split_once('`'))
-        .map(|(name, _)| format!("byname_{name}"))
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .filter(|(name, _)| name.starts_with("byname_") || name.starts_with("process_"))
+        .map(|(name, _)| name.to_owned())
         .collect();
     told.sort();
     assert_eq!(told, real);
+    labels_are_those_of_the_tables(&text, &page);
+}
+
+/// Every label of the page stands in its metric's row, and in the table of labels.
+fn labels_are_those_of_the_tables(readme: &str, page: &str) {
+    let rows: Vec<Vec<&str>> = readme
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let words = |cell: &str| cell.split(", ").map(str::to_owned).collect::<Vec<_>>();
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
+        let Some((name, labels)) = line.split_once('{') else { continue };
+        let name =
+            ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        let row = rows.iter().find(|row| row[0] == format!("`{name}`"));
+        let told = words(row.unwrap_or_else(|| panic!("{name} has no row"))[1]);
+        for label in labels.split("\",").filter_map(|pair| pair.split_once("=\"")).map(|(label, _)| label) {
+            let explained =
+                || rows.iter().any(|row| row.len() == 2 && words(row[0]).iter().any(|l| l == label));
+            assert!(label == "le" || (told.iter().any(|l| l == label) && explained()), "{name}: {label}");
+        }
+    }
 }

@@ -16,6 +16,8 @@ pub const KINDS: [(&str, &str); 6] = [
 ];
 /// The first of [`KINDS`], as a part of a name.
 pub const HOST: &str = "hqzvexnorkul";
+/// Stands in the names of models that routes lead to. Of operators' pages, the page of what is configured may show it.
+pub const ROUTED: &str = "cfyqwzoptulam";
 /// What stands in every prompt, and no log may repeat.
 pub const PROMPT: &str = "pwzqkrothemu";
 /// What the backing model says, and no log may repeat.

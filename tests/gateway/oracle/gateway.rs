@@ -47,7 +47,7 @@ pub fn refused_configurations(scene: &Scene) -> Row {
         let complaints = said.matches(": ").count();
         assert!(complaints > 2, "it says too little: {said}");
         *row.statuses.entry("refused".to_owned()).or_default() += 1;
-        row.look(token, said.as_bytes(), Reader::Operator);
+        row.look(token, scene.unnamed(said.as_bytes()).0.as_bytes(), Reader::Page);
     }
     row
 }
@@ -104,17 +104,12 @@ pub fn surfaces(scene: &Scene) -> (String, Vec<String>) {
         ("the environment", proc("environ")),
         ("--version and --help", said_by_help()),
     ];
-    let names = scene.names();
     let (mut text, mut wrong) = (String::new(), Vec::new());
     for (surface, bytes) in all {
         // Backends as the operator has named them are meant; not a word more.
-        let plain = String::from_utf8_lossy(&bytes);
-        let mut named = 0;
-        let rest = names.iter().fold(plain.into_owned(), |rest, name| {
-            named += rest.matches(name.as_str()).count();
-            rest.replace(name.as_str(), "<named>")
-        });
-        let hit = find(rest.as_bytes(), Reader::Operator);
+        let (rest, named) = scene.unnamed(&bytes);
+        let reader = if surface == "/status" { Reader::Page } else { Reader::Operator };
+        let hit = find(rest.as_bytes(), reader);
         let _ = writeln!(
             text,
             "   {surface:<40} {:>9} bytes, {named} times a backend's configured name, {} hits",

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::answer::{Answer, Mode};
-use super::canary::{KINDS, OTHER, PROMPT, Writing};
+use super::canary::{KINDS, OTHER, PROMPT, ROUTED, Writing};
 use super::odd::{self, Odd};
 use super::places::{Word, places};
 use crate::kit::client::request;
@@ -128,8 +128,18 @@ impl Scene {
         self.planted.lock().expect("no script panics").contains(&token.numbers())
     }
 
-    /// What operators have named backends by: that, and no more, may stand in what they read.
-    pub fn names(&self) -> Vec<String> {
+    /// A text without the names that operators have given backends, and how often they were in it: that much is meant.
+    pub fn unnamed(&self, text: &[u8]) -> (String, usize) {
+        let mut times = 0;
+        let text = String::from_utf8_lossy(text).into_owned();
+        let rest = self.names().iter().fold(text, |rest, name| {
+            times += rest.matches(name.as_str()).count();
+            rest.replace(name.as_str(), "<named>")
+        });
+        (rest, times)
+    }
+
+    fn names(&self) -> Vec<String> {
         let of = |url: &str| url.split('/').nth(2).unwrap_or_default().to_owned();
         let hosts = |name: String| {
             [name.rsplit_once(':').map_or_else(|| name.clone(), |(host, _)| host.to_owned()), name]
@@ -162,7 +172,7 @@ fn config(main: &Upstream, odd: &[Odd], dns: &Dns, secret: &str) -> String {
         main_host(),
         main.addr().port()
     );
-    let model = |writing: Writing| format!("'{}'", writing.all());
+    let model = |writing: Writing| format!("'{}'", writing.write(ROUTED));
     let plain = model(Writing::Plain);
     let mut aliases = format!(
         "      main: {{ expose: [ usage_details ], routes: [ {{ pool: main, model: {plain} }} ] }}\n"

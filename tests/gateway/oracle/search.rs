@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use flate2::read::GzDecoder;
 use memchr::memmem::Finder;
 
-use super::canary::{ANSWER, CREATED, KINDS, OTHER, PROMPT, RESET, WAIT, Writing, base64};
+use super::canary::{ANSWER, CREATED, KINDS, OTHER, PROMPT, RESET, ROUTED, WAIT, Writing, base64};
 use crate::kit::{KEY, KEY_GLOBEX};
 
 /// More is not taken out of one piece of gzip.
@@ -31,8 +31,10 @@ pub struct Hit {
 pub enum Reader {
     /// Neither what a provider is known by, nor halves of it, nor its numbers, nor another tenant, nor paths of ours.
     Client,
-    /// Neither what a provider is known by, nor a client's key, prompt or answer.
+    /// Neither what a provider is known by, nor a route's model, nor a client's key, prompt or answer.
     Operator,
+    /// The same, but for the models of routes: the page shows what is configured.
+    Page,
 }
 
 struct Needle {
@@ -57,6 +59,7 @@ static CLIENT: LazyLock<Vec<Needle>> = LazyLock::new(|| {
         }
     }
     needles.extend(forms(OTHER, "another tenant"));
+    needles.extend(forms(ROUTED, "a route's model"));
     let numbers = [CREATED.to_owned(), WAIT.to_owned(), RESET.to_string(), format!("{RESET:x}")];
     needles.extend(numbers.iter().map(|number| needle(number, "a number", "plain", Case::Any)));
     let paths = [env!("CARGO_MANIFEST_DIR"), "byname-test-", ".cargo/registry", "127.0.0.1"];
@@ -65,12 +68,20 @@ static CLIENT: LazyLock<Vec<Needle>> = LazyLock::new(|| {
 });
 
 static OPERATOR: LazyLock<Vec<Needle>> = LazyLock::new(|| {
+    let mut needles = page();
+    needles.extend(forms(ROUTED, "a route's model"));
+    needles
+});
+
+static PAGE: LazyLock<Vec<Needle>> = LazyLock::new(page);
+
+fn page() -> Vec<Needle> {
     let mut needles = provider();
     let clients =
         [(PROMPT, "a prompt"), (ANSWER, "an answer"), (KEY, "a client's key"), (KEY_GLOBEX, "a key")];
     needles.extend(clients.iter().flat_map(|(word, what)| forms(word, what)));
     needles
-});
+}
 
 fn provider() -> Vec<Needle> {
     KINDS.iter().flat_map(|(kind, word)| forms(word, kind)).collect()
@@ -108,6 +119,7 @@ pub fn find(bytes: &[u8], reader: Reader) -> Option<Hit> {
     let needles = match reader {
         Reader::Client => &*CLIENT,
         Reader::Operator => &*OPERATOR,
+        Reader::Page => &*PAGE,
     };
     within(bytes, needles, DEPTH)
 }
