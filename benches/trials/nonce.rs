@@ -60,11 +60,11 @@ pub fn run(upstreams: &Handle, goals: &mut Goals) {
         began.elapsed().as_secs_f64(),
         heard.connections.load(Relaxed),
     );
-    goals.enter(
-        "nonce: no foreign nonce in any answer",
-        format!("{}", seen.foreign.len()),
-        seen.foreign.is_empty(),
-    );
+    let found = |all: &Vec<String>| (format!("{}", all.len()), all.is_empty());
+    let (foreign, none) = found(&seen.foreign);
+    goals.enter("nonce: no answer with another tenant's nonce", foreign, none);
+    let (mixed, none) = found(&seen.mixed);
+    goals.enter("nonce: nor with that of another request of the same tenant", mixed, none);
     let crossed = heard.crossed.load(Relaxed);
     goals.enter("nonce: no request at another tenant's model", format!("{crossed}"), crossed == 0);
     goals.enter("nonce: every request is accounted for", format!("{}", seen.all()), seen.all() == REQUESTS);

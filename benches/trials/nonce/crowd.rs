@@ -191,8 +191,10 @@ pub struct Seen {
     pub left: usize,
     /// Answers that broke off, or did not come, with a client that stayed.
     pub broken: usize,
-    /// Nonces of another request, and whose answer they were in.
+    /// Nonces of another tenant's request, and whose answer they were in.
     pub foreign: Vec<String>,
+    /// Nonces of another request of the same tenant: what a backend that answers twice can still do to its asker.
+    pub mixed: Vec<String>,
     /// Answers with the nonce that was due.
     pub own: usize,
 }
@@ -205,6 +207,7 @@ impl Seen {
         self.broken += other.broken;
         self.own += other.own;
         self.foreign.extend(other.foreign);
+        self.mixed.extend(other.mixed);
     }
 
     /// How many requests there were.
@@ -215,13 +218,17 @@ impl Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { statuses, told, left, broken, foreign, own } = self;
+        let Self { statuses, told, left, broken, foreign, mixed, own } = self;
         writeln!(
             out,
             "whole answers by status: {statuses:?}; {told} of them streams that end with an error"
         )?;
-        writeln!(out, "{own} answers with their own nonce, {} with a foreign one", foreign.len())?;
-        foreign.iter().take(10).try_for_each(|one| writeln!(out, "  {one}"))?;
+        let (of_others, of_own) = (foreign.len(), mixed.len());
+        writeln!(
+            out,
+            "{own} answers with their own nonce, {of_others} with another tenant's, {of_own} with one of the same tenant's"
+        )?;
+        foreign.iter().chain(mixed).take(10).try_for_each(|one| writeln!(out, "  {one}"))?;
         writeln!(out, "{left} clients left, {broken} answers broken")
     }
 }
@@ -311,11 +318,11 @@ fn look(bytes: &[u8], number: usize, seen: &mut Seen) {
         let shown = &bytes[at..(at + own.len()).min(bytes.len())];
         found = true;
         if !own.as_bytes().starts_with(shown) {
-            seen.foreign.push(format!(
-                "{} ({:?}) in the answer to {own}",
-                String::from_utf8_lossy(shown),
-                blame(shown)
-            ));
+            let words =
+                format!("{} ({:?}) in the answer to {own}", String::from_utf8_lossy(shown), blame(shown));
+            // The mark and two digits are the tenant.
+            let same = own.as_bytes().get(..MARK.len() + 2) == shown.get(..MARK.len() + 2);
+            if same { &mut seen.mixed } else { &mut seen.foreign }.push(words);
         }
     }
     seen.own += usize::from(found);

@@ -2,7 +2,7 @@
 //! clients that leave at any byte, and a reload each second. `NONCES=1000000` makes it as large as the trial.
 
 #[path = "../../../benches/trials/nonce/crowd.rs"]
-mod crowd;
+pub mod crowd;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
+use super::nonces::crowd::Seen;
 use super::nonces::{self, Outcome};
 use super::timing::compare;
 use super::{Row, each, plain, row, table, told};
@@ -184,11 +185,9 @@ fn connections(crowd: &Rc<Outcome>) -> Vec<Row> {
     };
     vec![
         of("TN-05", "a nonce each, three in ten leave at any byte", |crowd| {
-            format!(
-                "{} requests, {} left, {} with their own nonce",
-                crowd.requests, crowd.seen.left, crowd.seen.own
-            )
-        })
+            let Seen { left, own, mixed, .. } = &crowd.seen;
+            let within = mixed.len();
+            format!("{} requests, {left} left, {own} with their own nonce, {within} mixed up within a tenant", crowd.requests)})
         .note("NONCES=1000000, or `cargo bench --bench trials -- nonce`, for a million"),
         of("TN-06", "the same with faults of backends", |crowd| {
             format!("{:?}, {} streams told of an error", crowd.seen.statuses, crowd.seen.told)
