@@ -37,6 +37,8 @@ pub struct Plan {
     pub rate_limit_headers: bool,
     /// How many requests without a good key one client address may make in a minute; at least 1.
     pub unknown_keys_per_minute: u64,
+    /// What ids of tool calls and identifiers of customers are made with; `None` is what the backends' keys give.
+    pub id_secret: Option<SecretRef>,
     /// What several gateways count together in; `None` is each for itself.
     pub store: Option<StorePlan>,
     /// In the order of the file.
@@ -284,10 +286,20 @@ pub enum SecretRef {
     Credential(String),
 }
 
+/// Whether a key or a tenant may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Open,
+    /// As if it were not there, but for its name and place.
+    Disabled,
+}
+
 /// A tenant: its keys and what its aliases mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantPlan {
     pub id: TenantId,
+    /// Of all its keys together.
+    pub access: Access,
     pub keys: Vec<KeyPlan>,
     /// In the order in which `/v1/models` lists them.
     pub models: Vec<ModelPlan>,
@@ -299,6 +311,7 @@ pub struct TenantPlan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPlan {
     pub id: KeyId,
+    pub access: Access,
     pub digest: KeyDigest,
     /// Not empty, no duplicates.
     pub scopes: Vec<Scope>,

@@ -22,9 +22,11 @@ mod probe;
 mod ready;
 pub mod reload;
 mod resolver;
+mod root;
 mod run_dir;
 #[cfg(test)]
 mod scratch;
+mod secrecy;
 mod secrets;
 mod shared;
 pub mod signals;
@@ -46,6 +48,7 @@ const EX_UNAVAILABLE: u8 = 69;
 
 /// Runs what the command line asks for.
 pub fn run(command: cli::Command) -> ExitCode {
+    secrecy::no_dumps();
     match command {
         cli::Command::Keygen { prefix } => keygen::run(prefix.as_deref()),
         cli::Command::Reload { file } => {

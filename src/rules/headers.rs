@@ -6,6 +6,7 @@
 use http::Method;
 use http::header::{self, HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
+use zeroize::Zeroizing;
 
 use crate::names::Secret;
 
@@ -28,7 +29,9 @@ impl Door {
     /// cannot stand in a header.
     pub fn openai(base_path: &str, key: Option<&Secret>) -> Option<Self> {
         let credential = match key {
-            Some(key) => Some((header::AUTHORIZATION, sensitive(&format!("Bearer {}", key.reveal()))?)),
+            Some(key) => {
+                Some((header::AUTHORIZATION, sensitive(&Zeroizing::new(format!("Bearer {}", key.reveal())))?))
+            }
             None => None,
         };
         Some(Self { target: format!("{base_path}/chat/completions"), credential })

@@ -1,16 +1,19 @@
-//! One chunk of a stream, rebuilt.
+//! What one chunk of a stream tells, in chunks of ours.
 //!
-//! Promises canonical JSON in one member order, and that a chunk that would tell the client nothing is
-//! not sent. Never merges, splits or makes up a delta.
+//! Promises one structure, whoever answers: each chunk of ours tells one thing of one choice. A choice begins with
+//! a role and an empty text, goes on with texts and pieces of calls, and ends with a chunk that says why and
+//! nothing else. Texts stay cut as they were; what would tell the client nothing is not sent.
+
+use serde_json::value::RawValue;
 
 use super::answer::{Answer, Choice, Said};
 use super::completion::{self, Expose};
-use super::content::Content;
 use super::finish::Finish;
 use super::lenient::{Object, Text};
 use super::logprobs;
 use super::pen::Pen;
-use super::tool_calls::{self, Tracks};
+use super::tool_calls;
+use super::tracks::{Told, Track, Tracks};
 use super::voice::Voice;
 use crate::error::UpstreamFault;
 
@@ -26,6 +29,7 @@ pub(super) enum Written {
 }
 
 /// How a chunk is told.
+#[derive(Clone, Copy)]
 pub(super) struct Manner<'a> {
     /// Our id, time and alias.
     pub(super) voice: &'a Voice,
@@ -35,10 +39,11 @@ pub(super) struct Manner<'a> {
     pub(super) tail: &'static str,
 }
 
-/// Writes a chunk as an event. What stands in the pen afterwards counts only if something was written.
+/// Writes a chunk as events: as many as it tells things.
 ///
 /// # Errors
-/// `BadShape`, `BadJson` or `ErrorInAnswer`, if a choice is wrong or says that the model broke off.
+/// `BadShape`, `BadJson` or `ErrorInAnswer`, if a choice is wrong or says that the model broke off. What stands in
+/// the pen then means nothing.
 pub(super) fn write(
     pen: &mut Pen,
     answer: &Answer<'_>,
@@ -46,92 +51,120 @@ pub(super) fn write(
     tracks: &mut Tracks,
 ) -> Result<Written, UpstreamFault> {
     let mut written = Written::Nothing;
-    pen.raw(b"data: ");
-    manner.voice.chunk(pen);
     for (Object(choice), position) in answer.choices.iter().flatten().zip(0..) {
-        written = written.max(write_choice(pen, choice, position, manner, tracks)?);
+        let index = completion::index(choice, position)?;
+        let logprobs = choice.logprobs.filter(|_| manner.expose.logprobs);
+        let mut teller = Teller { pen, manner: *manner, index, track: tracks.of(index)?, logprobs };
+        written = written.max(teller.choice(choice)?);
     }
-    pen.raw(b"]");
-    pen.raw(manner.tail);
-    pen.raw(b"}\n\n");
     Ok(written)
 }
 
-fn write_choice(
-    pen: &mut Pen,
-    choice: &Choice<'_>,
-    position: u64,
-    manner: &Manner<'_>,
-    tracks: &mut Tracks,
-) -> Result<Written, UpstreamFault> {
-    let before = pen.bytes().len();
-    let index = completion::index(choice, position)?;
-    let finish: Option<Finish> = completion::finish(choice)?;
-    pen.comma();
-    pen.raw(b"{\"index\":");
-    pen.integer(index);
-    pen.raw(b",\"delta\":{");
-    let delta = match &choice.delta {
-        Some(Object(delta)) => write_delta(pen, delta, index, manner, tracks)?,
-        None => Written::Nothing,
-    };
-    pen.raw(b"}");
-    completion::write_finish(pen, finish);
-    if let Some(json) = choice.logprobs.filter(|_| manner.expose.logprobs) {
-        logprobs::write(pen, json)?;
-    }
-    pen.raw(b"}");
-    match (delta, finish) {
-        (_, Some(_)) => Ok(Written::Finish),
-        (Written::Nothing, None) => {
-            pen.truncate(before);
-            Ok(Written::Nothing)
-        }
-        (Written::Part | Written::Finish, None) => Ok(Written::Part),
-    }
-}
-
-/// Writes the members of a delta as they were sent. An empty text is passed on beside something else
-/// (the usual first chunk is a role and an empty text), but is nothing on its own.
-fn write_delta(
-    pen: &mut Pen,
-    delta: &Said<'_>,
+/// Tells of one choice.
+struct Teller<'t, 'a> {
+    pen: &'t mut Pen,
+    manner: Manner<'t>,
     index: u64,
-    manner: &Manner<'_>,
-    tracks: &mut Tracks,
-) -> Result<Written, UpstreamFault> {
-    let mut written = Written::Nothing;
-    if delta.role.said().is_some() {
-        pen.key("role");
-        pen.raw(b"\"assistant\"");
-        written = Written::Part;
-    }
-    match &delta.content {
-        Content::Null => {
-            pen.key("content");
-            pen.raw(b"null");
-        }
-        Content::Absent | Content::Text(_) | Content::Parts { .. } => {}
-    }
-    written = written.max(write_text(pen, "content", delta.content.said()));
-    let calls = delta.tool_calls();
-    if !calls.is_empty() {
-        tool_calls::write_pieces(pen, manner.voice, index, calls, tracks)?;
-        written = Written::Part;
-    }
-    if let Some(Object(function)) = &delta.function_call {
-        pen.key("function_call");
-        tool_calls::write_function_piece(pen, function)?;
-        written = Written::Part;
-    }
-    written = written.max(write_text(pen, "refusal", delta.refusal.0.as_ref()));
-    let reasoning = delta.reasoning().filter(|_| manner.expose.reasoning);
-    Ok(written.max(write_text(pen, "reasoning_content", reasoning)))
+    track: &'t mut Track,
+    /// Those of the text, until they have been told with it.
+    logprobs: Option<&'a RawValue>,
 }
 
-fn write_text(pen: &mut Pen, key: &str, text: Option<&Text<'_>>) -> Written {
-    let Some(text) = text else { return Written::Nothing };
-    pen.key(key);
-    pen.told(text);
-    if text.as_str().is_empty() { Written::Nothing } else { Written::Part }
+impl<'a> Teller<'_, 'a> {
+    fn choice(&mut self, choice: &Choice<'a>) -> Result<Written, UpstreamFault> {
+        let before = self.pen.bytes().len();
+        let finish: Option<Finish> = completion::finish(choice)?;
+        if let Some(Object(delta)) = &choice.delta {
+            self.delta(delta)?;
+        }
+        match (finish, self.track.told) {
+            (Some(finish), Told::Nothing | Told::Role) => {
+                self.role()?;
+                self.track.told = Told::Ending;
+                self.open();
+                self.close(Some(finish))?;
+                Ok(Written::Finish)
+            }
+            // Some say in a last chunk once more why it ended.
+            (Some(_), Told::Ending) | (None, _) if self.pen.bytes().len() > before => Ok(Written::Part),
+            (Some(_), Told::Ending) | (None, _) => Ok(Written::Nothing),
+        }
+    }
+
+    fn delta(&mut self, delta: &Said<'a>) -> Result<(), UpstreamFault> {
+        if delta.role.said().is_some() {
+            self.role()?;
+        }
+        let logprobs = self.logprobs.take();
+        self.text("reasoning_content", delta.reasoning().filter(|_| self.manner.expose.reasoning))?;
+        self.logprobs = logprobs;
+        self.text("content", delta.content.said())?;
+        self.text("refusal", delta.refusal.0.as_ref())?;
+        if let Some(Object(function)) = &delta.function_call {
+            self.role()?;
+            self.open();
+            self.pen.key("function_call");
+            tool_calls::write_function_piece(self.pen, function)?;
+            self.close(None)?;
+        }
+        for Object(call) in delta.tool_calls() {
+            let place = self.track.place(call.piece())?;
+            if call.tells_nothing(place) {
+                continue;
+            }
+            self.role()?;
+            self.open();
+            self.pen.raw(b"\"tool_calls\":[");
+            tool_calls::write_piece(self.pen, self.manner.voice, self.index, call, place)?;
+            self.pen.raw(b"]");
+            self.close(None)?;
+        }
+        Ok(())
+    }
+
+    /// Who speaks, if that has not been told.
+    fn role(&mut self) -> Result<(), UpstreamFault> {
+        match self.track.told {
+            Told::Role | Told::Ending => Ok(()),
+            Told::Nothing => {
+                self.track.told = Told::Role;
+                let logprobs = self.logprobs.take();
+                self.open();
+                self.pen.raw(b"\"role\":\"assistant\",\"content\":\"\"");
+                let closed = self.close(None);
+                self.logprobs = logprobs;
+                closed
+            }
+        }
+    }
+
+    /// A text, unless it is empty.
+    fn text(&mut self, key: &str, text: Option<&Text<'_>>) -> Result<(), UpstreamFault> {
+        let Some(text) = text.filter(|text| !text.as_str().is_empty()) else { return Ok(()) };
+        self.role()?;
+        self.open();
+        self.pen.key(key);
+        self.pen.told(text);
+        self.close(None)
+    }
+
+    fn open(&mut self) {
+        self.pen.raw(b"data: ");
+        self.manner.voice.chunk(self.pen);
+        self.pen.raw(b"{\"index\":");
+        self.pen.integer(self.index);
+        self.pen.raw(b",\"delta\":{");
+    }
+
+    fn close(&mut self, finish: Option<Finish>) -> Result<(), UpstreamFault> {
+        self.pen.raw(b"}");
+        completion::write_finish(self.pen, finish);
+        if let Some(json) = self.logprobs.take() {
+            logprobs::write(self.pen, json)?;
+        }
+        self.pen.raw(b"}]");
+        self.pen.raw(self.manner.tail);
+        self.pen.raw(b"}\n\n");
+        Ok(())
+    }
 }

@@ -12,7 +12,7 @@ use super::completion::Expose;
 use super::events::{Event, Splitter};
 use super::pen::Pen;
 use super::rejection;
-use super::tool_calls::Tracks;
+use super::tracks::Tracks;
 use super::usage::{Delivered, Usage};
 use super::voice::Voice;
 use crate::error::UpstreamFault;
@@ -122,7 +122,7 @@ impl SseRewriter {
         self.teller.usage
     }
 
-    /// Chunks written, without the one for usage.
+    /// Events of the backing model that told something.
     pub fn events(&self) -> u64 {
         self.teller.events
     }

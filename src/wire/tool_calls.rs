@@ -1,15 +1,14 @@
 //! Tool calls: whole ones and the pieces of a stream.
 //!
-//! Promises that each call of an answer has one id of ours, that arguments are a text, and that the
-//! pieces of a text are passed on as they were cut. Never shows an id of the backing model.
-
-use std::hash::{DefaultHasher, Hash, Hasher};
+//! Promises that each call of an answer has one id of ours, told once, that arguments are a text, and that
+//! the pieces of a text are passed on as they were cut. Never shows an id of the backing model.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::lenient::{Count, Loose, Object, Text};
 use super::pen::Pen;
+use super::tracks::{Name, Part, Piece, Place};
 use super::voice::{MAX_INDEX, Voice};
 use crate::error::UpstreamFault;
 
@@ -57,11 +56,13 @@ pub(super) fn write_whole(
 ) -> Result<(), UpstreamFault> {
     pen.key("tool_calls");
     pen.raw(b"[");
-    for (Object(call), position) in calls.iter().zip(0..) {
-        within(position)?;
+    for ((Object(call), position), number) in calls.iter().zip(0..).zip(0..) {
+        within(number)?;
         pen.comma();
         pen.raw(b"{\"id\":");
-        voice.call_id(pen, choice, position);
+        let mut before = calls.iter().take(position);
+        let theirs = call.id.said().filter(|id| before.all(|Object(other)| other.id.said() != Some(id)));
+        voice.call_id(pen, theirs, choice, number);
         match (&call.function, &call.custom) {
             (Some(Object(function)), _) => {
                 pen.raw(b",\"type\":\"function\",\"function\":");
@@ -99,46 +100,77 @@ pub(super) fn write_function(pen: &mut Pen, function: &Function<'_>) -> Result<(
     Ok(())
 }
 
-/// Writes the pieces of tool calls that one delta holds.
+impl ToolCall<'_> {
+    /// What says where the piece belongs.
+    pub(super) fn piece(&self) -> Piece<'_> {
+        Piece { number: self.index.map(|Count(number)| number), id: self.id.said(), name: self.name() }
+    }
+
+    fn name(&self) -> Option<&str> {
+        let function = self.function.as_ref().and_then(|Object(function)| function.name.as_ref());
+        let custom = self.custom.as_ref().and_then(|Object(custom)| custom.name.as_ref());
+        function.or(custom).map(Text::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// Whether a piece adds nothing to its call.
+    pub(super) fn tells_nothing(&self, place: Place) -> bool {
+        let named = self.name().is_some() && place.name == Name::New;
+        let argued = match (&self.function, &self.custom) {
+            (Some(Object(function)), _) => function.arguments.is_some_and(|json| json.get() != "\"\""),
+            (None, Some(Object(custom))) => {
+                custom.input.as_ref().is_some_and(|text| !text.as_str().is_empty())
+            }
+            (None, None) => false,
+        };
+        place.part == Part::Later && !named && !argued
+    }
+}
+
+/// Writes one piece of a call. The first one names it, says its type and begins its arguments.
 ///
 /// # Errors
-/// `BadShape` if an index is out of all bounds.
-pub(super) fn write_pieces(
+/// `BadJson` if the arguments are an object with text that is not Unicode.
+pub(super) fn write_piece(
     pen: &mut Pen,
     voice: &Voice,
     choice: u64,
-    calls: &[Object<ToolCall<'_>>],
-    tracks: &mut Tracks,
+    call: &ToolCall<'_>,
+    place: Place,
 ) -> Result<(), UpstreamFault> {
-    pen.key("tool_calls");
-    pen.raw(b"[");
-    for Object(call) in calls {
-        let index = tracks.place(choice, call)?;
-        pen.comma();
-        pen.raw(b"{\"index\":");
-        pen.integer(index);
-        if call.id.said().is_some() {
-            pen.key("id");
-            voice.call_id(pen, choice, index);
-        }
-        if let Some(kind) = call.kind.said() {
-            pen.key("type");
-            pen.string(if kind == "custom" { "custom" } else { "function" });
-        }
-        if let Some(Object(function)) = &call.function {
-            pen.key("function");
-            write_function_piece(pen, function)?;
-        }
-        if let Some(Object(custom)) = &call.custom {
-            pen.key("custom");
-            pen.raw(b"{");
-            write_told(pen, "name", custom.name.as_ref());
-            write_told(pen, "input", custom.input.as_ref());
-            pen.raw(b"}");
-        }
-        pen.raw(b"}");
+    let custom = call.function.is_none() && (call.custom.is_some() || call.kind.said() == Some("custom"));
+    pen.raw(b"{\"index\":");
+    pen.integer(place.index);
+    let theirs = match place.part {
+        Part::First => Some(call.id.said()),
+        Part::FirstWithoutId => Some(None),
+        Part::Later => None,
+    };
+    if let Some(theirs) = theirs {
+        pen.key("id");
+        voice.call_id(pen, theirs, choice, place.index);
+        pen.key("type");
+        pen.string(if custom { "custom" } else { "function" });
     }
-    pen.raw(b"]");
+    pen.key(if custom { "custom" } else { "function" });
+    pen.raw(b"{");
+    let name = match (&call.function, &call.custom) {
+        (Some(Object(function)), _) => function.name.as_ref(),
+        (None, Some(Object(custom))) => custom.name.as_ref(),
+        (None, None) => None,
+    };
+    write_told(pen, "name", name.filter(|name| place.name == Name::New && !name.as_str().is_empty()));
+    let begins = theirs.is_some();
+    match (&call.function, &call.custom) {
+        (Some(Object(Function { arguments: Some(json), .. })), _) => {
+            pen.key("arguments");
+            write_arguments(pen, json)?;
+        }
+        (None, Some(Object(Custom { input: Some(input), .. }))) => write_told(pen, "input", Some(input)),
+        (_, _) if begins && custom => write_told(pen, "input", Some(&Text::Plain(""))),
+        (_, _) if begins => write_told(pen, "arguments", Some(&Text::Plain(""))),
+        (_, _) => {}
+    }
+    pen.raw(b"}}");
     Ok(())
 }
 
@@ -212,81 +244,62 @@ fn string_len(json: &str) -> usize {
     json.len()
 }
 
-/// Which call of which choice the pieces belong to: some vendors number them, some do not.
-#[derive(Debug, Default)]
-pub(super) struct Tracks(Vec<Track>);
-
-#[derive(Debug)]
-struct Track {
-    choice: u64,
-    /// The call that the last piece belonged to.
-    current: u64,
-    /// One above the highest call so far.
-    next: u64,
-    /// The backing model's id of the current call: compared, never shown, so a hash of it will do.
-    id: Option<u64>,
-}
-
-impl Tracks {
-    /// The index of the call that this piece belongs to. Where the piece has none, an id not seen
-    /// just before begins the next call, and anything else continues the current one.
-    fn place(&mut self, choice: u64, call: &ToolCall<'_>) -> Result<u64, UpstreamFault> {
-        let at = self.0.iter().position(|track| track.choice == choice).unwrap_or(self.0.len());
-        if at == self.0.len() {
-            self.0.push(Track { choice, current: 0, next: 0, id: None });
-        }
-        // The entry is there: it was found or has just been added.
-        let track = self.0.get_mut(at).ok_or(UpstreamFault::BadShape)?;
-        let new_id = call.id.said().map(hash).filter(|id| Some(*id) != track.id);
-        let index = match (call.index, new_id) {
-            (Some(Count(index)), _) => index,
-            (None, Some(_)) => track.next,
-            (None, None) => track.current,
-        };
-        within(index)?;
-        track.id = new_id.or(track.id);
-        track.current = index;
-        track.next = track.next.max(index + 1);
-        Ok(index)
-    }
-}
-
-fn hash(id: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    hasher.finish()
-}
-
 fn within(index: u64) -> Result<(), UpstreamFault> {
     if index < MAX_INDEX { Ok(()) } else { Err(UpstreamFault::BadShape) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::ids::{Ids, Root};
+    use super::super::tracks::Tracks;
     use super::*;
 
     fn calls(json: &str) -> Vec<Object<ToolCall<'_>>> {
         serde_json::from_str(json).unwrap()
     }
 
+    fn ids() -> Ids {
+        Ids::new(&Root::new(b"s"), "acme", "m")
+    }
+
     fn voice() -> Voice {
-        Voice::new("2f8c0b9e-6a1d-4c2e-9b3a-7d5e1f0a2b3c", 0, "m")
+        Voice::new("2f8c0b9e-6a1d-4c2e-9b3a-7d5e1f0a2b3c", 0, "m", Arc::new(ids()))
+    }
+
+    /// With each id of ours as what it leads back to.
+    fn led_back(json: &str) -> String {
+        let mut parts = json.split("\"call_");
+        let mut back = parts.next().unwrap().to_owned();
+        for part in parts {
+            let (id, rest) = part.split_once('"').unwrap();
+            assert_eq!(id.len(), 96, "{id}");
+            back += &format!("\"{}\"{rest}", ids().upward(&format!("call_{id}")));
+        }
+        back
     }
 
     fn whole(json: &str) -> Result<String, UpstreamFault> {
         let mut pen = Pen::default();
         write_whole(&mut pen, &voice(), 0, &calls(json))?;
-        Ok(String::from_utf8(pen.into_bytes()).unwrap())
+        Ok(led_back(&String::from_utf8(pen.into_bytes()).unwrap()))
     }
 
+    /// What comes of the pieces of one choice, each by itself.
     fn pieces(deltas: &[&str]) -> Result<Vec<String>, UpstreamFault> {
         let mut tracks = Tracks::default();
-        let mut write = |json: &&str| {
+        let mut written = Vec::new();
+        for Object(call) in deltas.iter().flat_map(|json| calls(json)) {
+            let place = tracks.of(0)?.place(call.piece())?;
+            if call.tells_nothing(place) {
+                continue;
+            }
             let mut pen = Pen::default();
-            write_pieces(&mut pen, &voice(), 0, &calls(json), &mut tracks)?;
-            Ok(String::from_utf8(pen.into_bytes()).unwrap())
-        };
-        deltas.iter().map(&mut write).collect()
+            write_piece(&mut pen, &voice(), 0, &call, place)?;
+            written.push(led_back(&String::from_utf8(pen.into_bytes()).unwrap()));
+        }
+        Ok(written)
     }
 
     #[test]
@@ -297,7 +310,7 @@ mod tests {
                     {"id":"c","type":"custom","custom":{"name":"g","input":"free","z":3}}]"#
             )
             .unwrap(),
-            r#""tool_calls":[{"id":"call_2f8c0b9e6a1d4c2e9b3a7d5e0000","type":"function","function":{"name":"f","arguments":"{\"a\": 1}"}},{"id":"call_2f8c0b9e6a1d4c2e9b3a7d5e0001","type":"custom","custom":{"name":"g","input":"free"}}]"#
+            r#""tool_calls":[{"id":"toolu_1","type":"function","function":{"name":"f","arguments":"{\"a\": 1}"}},{"id":"c","type":"custom","custom":{"name":"g","input":"free"}}]"#
         );
     }
 
@@ -334,50 +347,41 @@ mod tests {
     }
 
     #[test]
-    fn pieces_pass_uncut_and_an_id_only_where_one_was_sent() {
-        assert_eq!(
-            pieces(&[
-                r#"[{"index":0,"id":"abc","type":"function","function":{"name":"f","arguments":""}}]"#,
-                r#"[{"index":0,"id":"","function":{"arguments":"{\"a"}}]"#,
-                r#"[{"index":0,"id":null,"function":{"arguments":"\":\"\\u30"}},{"index":1,"id":"d","type":"custom","custom":{"name":"g"}}]"#,
-            ])
-            .unwrap(),
-            [
-                r#""tool_calls":[{"index":0,"id":"call_2f8c0b9e6a1d4c2e9b3a7d5e0000","type":"function","function":{"name":"f","arguments":""}}]"#,
-                r#""tool_calls":[{"index":0,"function":{"arguments":"{\"a"}}]"#,
-                r#""tool_calls":[{"index":0,"function":{"arguments":"\":\"\\u30"}},{"index":1,"id":"call_2f8c0b9e6a1d4c2e9b3a7d5e0001","type":"custom","custom":{"name":"g"}}]"#,
-            ]
-        );
+    fn calls_without_an_id_of_their_own_get_one() {
+        let json = r#"[{"id":"a","function":{"name":"f"}},{"id":"a","function":{"name":"f"}},{"function":{"name":"f"}}]"#;
+        let written: serde_json::Value =
+            serde_json::from_str(&format!("{{{}}}", whole(json).unwrap())).unwrap();
+        let made_up = |n| format!("call_2f8c0b9e6a1d4c2e9b3a7d5e000{n}");
+        for (at, id) in ["a".to_owned(), made_up(1), made_up(2)].iter().enumerate() {
+            assert_eq!(written["tool_calls"][at]["id"], *id);
+        }
     }
 
     #[test]
-    fn pieces_without_an_index_follow_their_ids() {
-        let written = pieces(&[
-            r#"[{"id":"a","function":{"name":"f"}}]"#,
-            r#"[{"function":{"arguments":"1"}}]"#,
-            r#"[{"id":"a","function":{"arguments":"2"}}]"#,
-            r#"[{"id":"b","function":{"name":"g"}},{"id":"c","function":{"name":"h"}}]"#,
-            r#"[{"function":{"arguments":"3"}}]"#,
-        ])
-        .unwrap();
-        let indexes: Vec<Vec<u64>> = written
-            .iter()
-            .map(|json| serde_json::from_str::<serde_json::Value>(&format!("{{{json}}}")).unwrap())
-            .map(|value| {
-                let calls = value["tool_calls"].as_array().unwrap();
-                calls.iter().map(|call| call["index"].as_u64().unwrap()).collect()
-            })
-            .collect();
-        assert_eq!(indexes, [vec![0], vec![0], vec![0], vec![1, 2], vec![2]]);
+    fn pieces_pass_uncut_and_only_the_first_names_its_call() {
+        assert_eq!(
+            pieces(&[
+                r#"[{"index":0,"id":"abc","type":"function","function":{"name":"f"}}]"#,
+                r#"[{"index":0,"id":"abc","type":"function","function":{"name":"f","arguments":"{\"a"}}]"#,
+                r#"[{"index":0,"function":{"name":"","arguments":""}}]"#,
+                r#"[{"index":0,"id":null,"function":{"arguments":"\":\"\\u30"}},{"index":1,"id":"d","type":"custom","custom":{"name":"g"}}]"#,
+                r#"[{"index":1,"custom":{"input":"x"}},{"index":2,"function":{"name":"h","arguments":"{}"}}]"#,
+            ])
+            .unwrap(),
+            [
+                r#"{"index":0,"id":"abc","type":"function","function":{"name":"f","arguments":""}}"#,
+                r#"{"index":0,"function":{"arguments":"{\"a"}}"#,
+                r#"{"index":0,"function":{"arguments":"\":\"\\u30"}}"#,
+                r#"{"index":1,"id":"d","type":"custom","custom":{"name":"g","input":""}}"#,
+                r#"{"index":1,"custom":{"input":"x"}}"#,
+                r#"{"index":2,"id":"call_2f8c0b9e6a1d4c2e9b3a7d5e0002","type":"function","function":{"name":"h","arguments":"{}"}}"#,
+            ]
+        );
     }
 
     #[test]
     fn an_index_beyond_all_bounds_is_bad_shape() {
         assert!(pieces(&[r#"[{"index":1023}]"#]).is_ok());
         assert_eq!(pieces(&[r#"[{"index":1024}]"#]), Err(UpstreamFault::BadShape));
-        assert_eq!(
-            pieces(&[r#"[{"index":1023,"id":"a"}]"#, r#"[{"id":"b"}]"#]),
-            Err(UpstreamFault::BadShape)
-        );
     }
 }

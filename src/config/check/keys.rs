@@ -8,10 +8,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::limits::{Kept, lasting};
-use crate::config::at::{At, Named, every};
+use crate::config::at::{At, Named, every, truth};
 use crate::config::complaint::{Complaints, Told, nearest, quoted};
 use crate::config::naming::identifier;
-use crate::config::plan::{KeyPlan, LimitRules};
+use crate::config::plan::{Access, KeyPlan, LimitRules};
 use crate::error::Scope;
 use crate::names::{KeyDigest, KeyId};
 
@@ -30,14 +30,28 @@ pub(super) fn keys(
 
 fn key(named: &Named<'_>, digests: &mut Digests, kept: Kept, out: &mut Complaints) -> Result<KeyPlan, Told> {
     let id = identifier(named, out);
-    let fields = named.value.fields_near_secret(&["sha256", "scopes", "expires", "limits"], out)?;
+    let fields =
+        named.value.fields_near_secret(&["sha256", "scopes", "expires", "disabled", "limits"], out)?;
     let digest = fields
         .need("sha256", "`byname keygen` prints a key and its digest", out)
         .and_then(|at| digest(&at, digests, out));
     let scopes = fields.or("scopes", vec![Scope::Chat, Scope::Models], out, scopes);
     let expires = fields.get("expires").map(|at| expires(&at, out)).transpose();
+    let access = fields.or("disabled", Access::Open, out, access);
     let limits = fields.or("limits", LimitRules::default(), out, |at, out| lasting(at, kept, out));
-    Ok(KeyPlan { id: KeyId::new(id?), digest: digest?, scopes: scopes?, expires: expires?, limits: limits? })
+    Ok(KeyPlan {
+        id: KeyId::new(id?),
+        access: access?,
+        digest: digest?,
+        scopes: scopes?,
+        expires: expires?,
+        limits: limits?,
+    })
+}
+
+/// Reads `disabled`.
+pub(super) fn access(at: &At<'_>, out: &mut Complaints) -> Result<Access, Told> {
+    Ok(if truth(at, out)? { Access::Disabled } else { Access::Open })
 }
 
 /// What stands here may be a key by mistake: it is never shown.

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use super::dns::resolvers;
 use super::path;
+use super::secret::secret;
 use crate::config::at::{At, Fields, truth};
 use crate::config::complaint::{Complaints, Told};
-use crate::config::plan::{Boot, Caps, Clients, ListenAddress, Listener, Speaks, TlsListen};
+use crate::config::plan::{Boot, Caps, Clients, ListenAddress, Listener, SecretRef, Speaks, TlsListen};
 use crate::config::units::{DAY, TICK, count, duration, shown_size, size, whole};
 use listen::{Taken, listeners};
 
-const FIELDS: [&str; 24] = [
+const FIELDS: [&str; 25] = [
     "listen",
     "admin",
     "demo_model",
@@ -37,6 +38,7 @@ const FIELDS: [&str; 24] = [
     "openai_models",
     "rate_limit_headers",
     "unknown_keys_per_minute",
+    "id_secret",
     "state_dir",
     "run_dir",
     "admin_public",
@@ -85,6 +87,7 @@ pub(super) struct Server {
     pub(super) openai_models: bool,
     pub(super) rate_limit_headers: bool,
     pub(super) unknown_keys_per_minute: u64,
+    pub(super) id_secret: Option<SecretRef>,
 }
 
 /// Reads the section; an empty one is all defaults.
@@ -129,6 +132,7 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
     let rate_limit_headers = fields.or("rate_limit_headers", true, out, truth);
     let unknown_keys_per_minute = fields
         .or("unknown_keys_per_minute", UNKNOWN_KEYS, out, |at, out| whole(at, UNKNOWN_KEYS_BOUNDS, out));
+    let id_secret = fields.or("id_secret", None, out, |at, out| secret(at, out).map(Some));
     let state_dir =
         fields.or("state_dir", None, out, |at, out| path::directory(at, "/var/lib/byname", out).map(Some));
     let run_dir =
@@ -159,6 +163,7 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
         openai_models: openai_models?,
         rate_limit_headers: rate_limit_headers?,
         unknown_keys_per_minute: unknown_keys_per_minute?,
+        id_secret: id_secret?,
     })
 }
 

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::keys::{Digests, keys};
+use super::keys::{Digests, access, keys};
 use super::limits::{Kept, lasting, passing};
 use super::pools;
 use super::queue::{alias_waits, queue, tenant_waits};
 use crate::config::at::{At, Named, every};
 use crate::config::complaint::{Complaints, Told, nearest, quoted};
 use crate::config::naming::{MAX_ALIAS, MAX_MODEL, alias, free_text, identifier};
-use crate::config::plan::{LimitRules, ModelPlan, RoutePlan, TenantPlan};
+use crate::config::plan::{Access, LimitRules, ModelPlan, RoutePlan, TenantPlan};
 use crate::names::{Alias, ModelName, PoolName, TenantId};
 use crate::wire::completion::Expose;
 
@@ -64,7 +64,7 @@ fn tenant(named: &Named<'_>, seen: &mut Seen<'_>, out: &mut Complaints) -> Resul
         }
         None => Ok(id),
     });
-    let fields = named.value.fields(&["keys", "models", "limits"], out)?;
+    let fields = named.value.fields(&["keys", "models", "disabled", "limits"], out)?;
     let keys = fields
         .need(
             "keys",
@@ -77,7 +77,8 @@ fn tenant(named: &Named<'_>, seen: &mut Seen<'_>, out: &mut Complaints) -> Resul
     let models = fields.or("models", Vec::new(), out, |at, out| {
         every(at.named(out)?.map(|named| model(&named, seen, waits, out)))
     });
-    Ok(TenantPlan { id: TenantId::new(id?), keys: keys?, models: models?, limits: limits? })
+    let access = fields.or("disabled", Access::Open, out, access);
+    Ok(TenantPlan { id: TenantId::new(id?), access: access?, keys: keys?, models: models?, limits: limits? })
 }
 
 /// `waits` is whether a request of the tenant may have to wait, whatever it asks for.

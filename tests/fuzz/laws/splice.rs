@@ -38,7 +38,7 @@ pub(crate) fn holds(body: &[u8]) {
     for (logprobs, forward) in [(Logprobs::Hidden, &[][..]), (Logprobs::Exposed, &["x", "top_k", "user"])] {
         let model = JsonText::new("backing \"model\"\n");
         let names = Forward::new(forward.iter().copied());
-        let edits = Edits { model: &model, forward: &names, logprobs };
+        let edits = Edits { model: &model, forward: &names, logprobs, patches: &[] };
         let result = splice(body, &request, &edits);
 
         // A number beyond f64 is the one thing that the reference cannot read.
