@@ -167,7 +167,7 @@ fn pieces<'a>(body: &'a [u8], request: &ChatRequest, edits: &Edits<'a>, mut take
             Outcome::Gone => continue,
             Outcome::AsSent => {
                 take(comma);
-                let rest = patch(member.from, end, &mut patches, &piece, &mut take);
+                let rest = patch(member.from, end, &mut patches, piece, &mut take);
                 take(piece(rest, end));
             }
             Outcome::Renamed => {
