@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pingora_core::apps::http_app::HttpServer as PageServer;
 use pingora_core::listeners::{L4BufferSettings, ListenerConfig, TcpSocketOptions};
@@ -15,6 +15,7 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
 use pingora_core::services::listening::Service;
 use rustls::ServerConfig;
+use tokio::sync::watch;
 
 use super::admin::Admin;
 use super::assemble::{Lasting, assemble};
@@ -26,9 +27,12 @@ use super::load::Loaded;
 use super::reload::Reloader;
 use super::run_dir::RunDir;
 use super::signals::{self, Asked};
-use super::sockets::{self, OnSockets, Sockets, Wanted};
+use super::sockets::{self, OnSockets, Sockets, Until, Wanted};
+use super::status::StatusPage;
+use super::status::gather::Sources;
+use super::status::history::{self, History};
 use super::stop::Leaving;
-use super::{certificates, demo, notify, ready, shared};
+use super::{certificates, demo, process, ready, shared};
 use crate::config::live::Live;
 use crate::config::place::{Fault, Way};
 use crate::config::plan::{ListenAddress, Listener, Plan, Speaks};
@@ -77,9 +81,11 @@ pub struct Start {
 /// # Errors
 /// Whatever keeps a good configuration from running: a secret, an address in use, no process to take over from.
 pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let began = Instant::now();
     let plan = &loaded.plan;
     let told = |faults: &[Fault]| loaded.located(faults).to_string();
     let metrics = Arc::new(Metrics::new()?);
+    process::began(&metrics.process);
     let fleet = Arc::new(Fleet::new(&plan.boot.resolvers)?);
     let ledger = Arc::<Ledger>::default();
     let store = plan.store.as_ref().map(|store| shared::limits(store, &fleet, &metrics)).transpose();
@@ -127,25 +133,38 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
     let reloader = Arc::new(reloader);
     for (listener, entrance) in plan.boot.listen.iter().zip(&entrances) {
         let service = clients(listener, plan, &server.configuration, gateway.clone(), entrance.clone());
-        server.add_service(OnSockets { service, sockets: sockets.clone() });
+        server.add_service(OnSockets { service, sockets: sockets.clone(), until: Until::Leaving });
     }
+    // Operators look at a daemon that drains, too.
+    let (handed_over, to_the_end) = watch::channel(false);
     if let Some(address) = plan.boot.admin {
+        let sources = Arc::new(Sources {
+            reloader: reloader.clone(),
+            life: life.clone(),
+            seats: seats.clone(),
+            began,
+            history: History::default(),
+        });
+        history::keep(sources.clone())?;
         let pages = PageServer::new_app(Admin {
             reloader: reloader.clone(),
             life: life.clone(),
             seats: seats.clone(),
             buffered,
+            status: StatusPage::new(sources),
         });
         let mut service = Service::new("operator's pages".into(), pages);
         service.add_tcp(&address.to_string());
         service.threads = Some(1);
-        server.add_service(OnSockets { service, sockets: sockets.clone() });
+        let until = Until::HandedOver(to_the_end.clone());
+        server.add_service(OnSockets { service, sockets: sockets.clone(), until });
     }
     if let Some(address) = plan.boot.demo_model {
         let service = demo::service(address);
-        server.add_service(OnSockets { service, sockets: sockets.clone() });
+        let until = Until::HandedOver(to_the_end);
+        server.add_service(OnSockets { service, sockets: sockets.clone(), until });
     }
-    let leaving = Arc::new(Leaving::new(gateway, keeper, sockets, run_dir.clone()));
+    let leaving = Arc::new(Leaving::new(gateway, keeper, sockets, run_dir.clone(), handed_over));
     let hand_over = Arc::new(HandOver::new(leaving.clone()));
     obey(&leaving, &reloader, &hand_over)?;
     let told = leaving.watch();
@@ -170,7 +189,6 @@ fn obey(leaving: &Arc<Leaving>, reloader: &Arc<Reloader>, hand_over: &Arc<HandOv
             }
             if running.life.stage() == Stage::Serving {
                 let _logged = taking.reload();
-                notify::ready(&taking.status());
             } else {
                 log::info!("HUP: not now, we are leaving");
             }

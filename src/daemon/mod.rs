@@ -19,11 +19,13 @@ pub mod load;
 mod notify;
 mod observe;
 mod probe;
+mod process;
 mod ready;
 pub mod reload;
 mod resolver;
 mod root;
 mod run_dir;
+pub mod schema;
 #[cfg(test)]
 mod scratch;
 mod secrecy;
@@ -31,11 +33,13 @@ mod secrets;
 mod shared;
 pub mod signals;
 mod sockets;
+mod status;
 pub mod stop;
 pub mod store;
 mod watch;
 
 use std::fmt::Display;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -54,6 +58,11 @@ pub fn run(command: cli::Command) -> ExitCode {
         cli::Command::Reload { file } => {
             let configured = load::run_dir(&file);
             control::ask_to_reload(&run_dir::RunDir::of(configured.as_deref(), &file))
+        }
+        cli::Command::Schema => {
+            // Who stops reading in the middle has seen enough.
+            let _ = std::io::stdout().write_all(schema::text().as_bytes());
+            ExitCode::SUCCESS
         }
         cli::Command::Test { file } => test(&file),
         cli::Command::Serve { file, upgrade, background: cli::Background::Yes }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use super::assemble::{Lasting, assemble};
+use super::certificates::ends::{End, ends};
 use super::load::{self, Loaded};
 use super::{certificates, notify};
 use crate::config::changed;
@@ -42,6 +43,8 @@ pub struct Reloader {
     report: Mutex<Report>,
     /// Configurations that some request may still hold.
     held: Mutex<Vec<Weak<Snapshot>>>,
+    /// When the certificates that are shown now end.
+    ends: Mutex<Vec<End>>,
 }
 
 impl Reloader {
@@ -60,7 +63,8 @@ impl Reloader {
         let report = Report { at: SystemTime::now(), complaints: Vec::new(), warnings, generation: 1 };
         let (running, report) = (Mutex::new(loaded.plan.clone()), Mutex::new(report));
         let held = Mutex::new(vec![Arc::downgrade(&live.load())]);
-        Self { file, live, metrics, lasting, entrances, running, report, held }
+        let ends = Mutex::new(ends(&loaded.plan));
+        Self { file, live, metrics, lasting, entrances, running, report, held, ends }
     }
 
     /// How many configurations are in use: the one that runs, and those that requests began with and still hold.
@@ -68,6 +72,11 @@ impl Reloader {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|snapshot| snapshot.strong_count() > 0);
         held.len()
+    }
+
+    /// When the certificates that are shown now end.
+    pub fn ends(&self) -> Vec<End> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How the last one ended.
@@ -98,6 +107,13 @@ impl Reloader {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         notify::reloading();
         let outcome = self.take(&mut running);
+        let outcome = self.reported(outcome);
+        // Whatever came of it, we serve.
+        notify::ready(&self.status());
+        outcome
+    }
+
+    fn reported(&self, outcome: Result<Vec<String>, Vec<String>>) -> Result<Report, Vec<String>> {
         let at = SystemTime::now();
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
@@ -148,6 +164,7 @@ impl Reloader {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.push(Arc::downgrade(&self.live.load()));
         drop(held);
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = ends(&loaded.plan);
         self.metrics.forget(&present(running), &present(&loaded.plan));
         *running = loaded.plan;
         Ok(warnings)

@@ -28,6 +28,9 @@ use crate::proxy::life::{Life, Stage};
 const LOOK: Duration = Duration::from_millis(10);
 /// How long the last lines of the access log may take.
 const LAST_LINES: Duration = Duration::from_secs(1);
+/// How long connections are still accepted that were made before the word came: they are answered with 503,
+/// where closing the listener would reset them.
+const QUEUED: Duration = Duration::from_millis(50);
 /// How long requests that are cut may take to be told.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -44,6 +47,8 @@ pub struct Leaving {
     pub sockets: Sockets,
     pub run_dir: Option<RunDir>,
     told: watch::Sender<bool>,
+    /// Tells the operator's pages that another process has them.
+    pages: watch::Sender<bool>,
     /// Whether another process has our sockets and our counts.
     handed_over: AtomicBool,
 }
@@ -55,6 +60,7 @@ impl Leaving {
         keeper: Option<Arc<Keeper>>,
         sockets: Sockets,
         run_dir: Option<RunDir>,
+        pages: watch::Sender<bool>,
     ) -> Self {
         let Gateway { life, live, metrics, log, seats, .. } = gateway;
         Self {
@@ -67,6 +73,7 @@ impl Leaving {
             sockets,
             run_dir,
             told: watch::Sender::new(false),
+            pages,
             handed_over: AtomicBool::new(false),
         }
     }
@@ -97,6 +104,7 @@ impl Leaving {
             return;
         }
         self.handed_over.store(true, Ordering::Release);
+        self.pages.send_replace(true);
         self.metrics.upgrades.taken.inc();
         log::info!("process {successor} serves from now on; leaving when our connections have ended");
         notify::successor(successor);
@@ -118,10 +126,13 @@ impl Leaving {
     fn leave(self: &Arc<Self>, is_over: impl Fn(&Self) -> bool + Send + 'static) {
         let end = Instant::now() + self.live.load().drain;
         self.life.end_at(end);
-        self.sockets.close();
-        self.told.send_replace(true);
         let this = self.clone();
         std::thread::spawn(move || {
+            if this.life.stage() == Stage::Stopping {
+                std::thread::sleep(QUEUED);
+            }
+            this.sockets.close();
+            this.told.send_replace(true);
             // Requests whose head was just read count from their first hook on.
             std::thread::sleep(LOOK);
             while !is_over(&this) && Instant::now() < end {

@@ -45,10 +45,8 @@ impl Timer {
                     if deadline <= now {
                         return Poll::Ready(now);
                     }
-                    {
-                        let sleep = (deadline - now).min(self.look);
-                        self.set.insert(Set { at: now + sleep, sleep: Box::pin(fast_sleep(sleep)) })
-                    }
+                    let wait = (deadline - now).min(self.look);
+                    self.set.insert(Set { at: now + wait, sleep: Box::pin(fast_sleep(wait)) })
                 }
             };
             ready!(set.sleep.as_mut().poll(cx));

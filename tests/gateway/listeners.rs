@@ -132,6 +132,32 @@ fn a_listener_whose_certificates_cannot_be_used_is_told() {
 }
 
 #[test]
+fn certificates_and_what_clients_may_take_change_with_a_reload() {
+    let (upstream, papers) = (good(), Papers::new());
+    let (gateway, address) = with_tls(&upstream, &papers, "");
+    let daemon = gateway.start();
+    let before = Arc::new(papers.config(Shows::Nothing, &[]));
+    let mut old = papers.client(address, &before);
+    exchange(&mut old);
+    papers.renew();
+    daemon.rewrite_config(&gateway.server("max_requests", "1"));
+    daemon.signal("HUP");
+    daemon.wait_metric("byname_config_generation", 2.0);
+    // Whoever is in stays in, but for the new rule; whoever comes is shown the new certificate.
+    let answer = old.chat(&ask("general"));
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    let after = Arc::new(papers.config(Shows::Nothing, &[]));
+    assert_eq!(papers.client(address, &after).chat(&ask("general")).status, 200);
+    let mut stranger = papers.client(address, &before);
+    assert!(stranger.try_send(b"GET / HTTP/1.1\r\n\r\n").and_then(|()| stranger.try_read()).is_err());
+    // A bad one is refused, and the good one goes on.
+    std::fs::write(papers.folder().join("gateway.key"), "no key").unwrap();
+    daemon.signal("HUP");
+    daemon.wait_metric("byname_config_last_reload_successful", 0.0);
+    assert_eq!(papers.client(address, &after).chat(&ask("general")).status, 200);
+}
+
+#[test]
 fn ipv6_is_listened_on_next_to_ipv4() {
     if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
         println!("not here: this machine has no IPv6");

@@ -12,6 +12,7 @@ use super::line::Line;
 use super::patience::{Patience, Sign};
 use super::seats::{Heard, Seat};
 use super::{Door, LAST_HEAD};
+use crate::config::snapshot::Snapshot;
 use crate::error::GatewayError;
 use crate::proxy::life::Stage;
 
@@ -47,23 +48,24 @@ impl Door {
         let mut session = HttpSession::new_http1(Box::new(line));
         let mut pace = Pace::First(head_by);
         for served in 1_u32.. {
-            let clients = self.gateway.live.look(|now| now.clients);
             // The deadlines are ours: Pingora's would begin anew with every byte.
             session.set_keepalive(Some(0));
-            if served >= clients.max_requests {
-                session.set_keepalive_reuses_remaining(Some(0));
-            }
             match self.read_head(&mut session, seat, patience, pace).await {
                 Ok(()) => {}
                 Err(NoHead::Silence) => return,
                 // The rare ways are boxed: every open connection carries the memory of this future.
                 Err(NoHead::Refused(error)) => return Box::pin(self.turn_away(&mut session, error)).await,
             }
+            if served >= self.gateway.live.look(|now| now.clients.max_requests) {
+                session.set_keepalive_reuses_remaining(Some(0));
+            }
             let Some(reused) = self.request(session, shutdown).await else { return };
             // What was kept of Pingora's settings is set anew above.
             let (stream, _) = reused.consume();
             session = HttpSession::new_http1(stream);
-            pace = Pace::Later { keep_alive: clients.keep_alive, header_timeout: clients.header_timeout };
+            let later = |now: &Snapshot| (now.clients.keep_alive, now.clients.header_timeout);
+            let (keep_alive, header_timeout) = self.gateway.live.look(later);
+            pace = Pace::Later { keep_alive, header_timeout };
         }
     }
 

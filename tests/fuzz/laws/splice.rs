@@ -57,7 +57,7 @@ pub(crate) fn holds(body: &[u8]) {
         // With names in another form it is JSON all the same, and of the same members.
         let patches = patches(body, &request, &ids);
         let named = splice(body, &request, &Edits { patches: &patches, ..edits });
-        assert_eq!(names(&named, &PEOPLE), names(&result, &PEOPLE));
+        assert_eq!(called(&named, &PEOPLE), called(&result, &PEOPLE));
         assert!(
             !String::from_utf8_lossy(&named).contains("\"tool_call_id\":\"\""),
             "an id was left as it came"
@@ -73,7 +73,7 @@ pub(crate) fn holds(body: &[u8]) {
 const PEOPLE: [&str; 3] = ["user", "safety_identifier", "prompt_cache_key"];
 
 /// The names of the members in their order, without `other`.
-fn names(text: &[u8], other: &[&str]) -> Vec<String> {
+fn called(text: &[u8], other: &[&str]) -> Vec<String> {
     let names = members(text).into_iter().map(|(name, _)| name);
     names.filter(|name| !other.contains(&name.as_str())).collect()
 }

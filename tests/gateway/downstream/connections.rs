@@ -62,7 +62,8 @@ fn idle() -> Vec<Line> {
             super::parts::paused("go")
         }
     });
-    let seats = many(50);
+    // One after the other; more would outlast the stream that runs beside them.
+    let seats = many(50).min(200);
     let daemon = strict(&upstream)
         .server("max_connections", &seats.to_string())
         .server("max_connections_per_address", "1000000")

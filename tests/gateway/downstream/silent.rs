@@ -14,6 +14,7 @@ use crate::kit::KEY;
 use crate::kit::client::{Client, ask, chat_request, request};
 use crate::kit::config::Gateway;
 use crate::kit::h2::H2Client;
+use crate::kit::process::soon;
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -82,7 +83,7 @@ fn dripping_again() -> Line {
 
 /// Connections that send a byte of a head now and then, from an address of their own, while something happens.
 fn beside<T>(daemon: SocketAddr, clients: usize, from: Ipv4Addr, work: impl FnOnce() -> T) -> (usize, T) {
-    let over = AtomicBool::new(false);
+    let (all_there, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let connect = || -> std::io::Result<TcpStream> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.bind(&SocketAddr::from((from, 0)).into())?;
@@ -95,6 +96,7 @@ fn beside<T>(daemon: SocketAddr, clients: usize, from: Ipv4Addr, work: impl FnOn
     std::thread::scope(|scope| {
         let crowd = scope.spawn(|| {
             let mut all: Vec<_> = (0..clients).map(|_| connect()).collect();
+            all_there.store(true, Ordering::Relaxed);
             let mut cut = 0;
             while !over.load(Ordering::Relaxed) {
                 for place in &mut all {
@@ -109,6 +111,10 @@ fn beside<T>(daemon: SocketAddr, clients: usize, from: Ipv4Addr, work: impl FnOn
             }
             cut
         });
+        assert!(
+            soon(3 * crate::kit::DEADLINE, || all_there.load(Ordering::Relaxed)),
+            "the crowd has not come"
+        );
         std::thread::sleep(Duration::from_millis(500));
         let done = work();
         over.store(true, Ordering::Relaxed);

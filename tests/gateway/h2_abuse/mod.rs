@@ -14,6 +14,7 @@ mod resets; // streams that are begun and broken off
 mod rfc9113; // what a server must take and refuse, by section
 mod scene; // where a case is played
 mod table; // what a row is, and how it is run
+mod tunnel; // a way through TLS
 mod waits; // clients that wait
 mod wire; // a client that says every byte
 
@@ -24,11 +25,16 @@ use self::table::{Case, NotHere, run_all, table};
 /// How many abuses are known.
 const KNOWN: usize = 34;
 
+/// Abuses that are tried through TLS, too: one of each kind, and all that rest on how a connection is closed.
+const THROUGH_TLS: [&str; 14] = [
+    "H2-02", "H2-06", "H2-09", "H2-11", "H2-13", "H2-14", "H2-15", "H2-17", "H2-20", "H2-21", "H2-23",
+    "H2-31", "H2-32", "H2-33",
+];
+
 fn cases() -> Vec<Case> {
-    [resets::cases(), floods::cases(), heads::cases(), waits::cases(), listener::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let all = || [resets::cases(), floods::cases(), heads::cases(), waits::cases(), listener::cases()];
+    let through_tls = all().into_iter().flatten().filter(|case| THROUGH_TLS.contains(&case.id));
+    all().into_iter().flatten().chain(through_tls.map(Case::through_tls)).collect()
 }
 
 fn not_here() -> [NotHere; 1] {

@@ -1,20 +1,24 @@
 //! Where a case is played: a gateway of its own between backing models that are quick, endless or silent, with
 //! somebody else who asks all the while, and a look at what the process uses.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::tunnel::Tunnel;
 use super::wire::Raw;
 use crate::kit::answers::{json_answer, sse_answer, sse_events, sse_head};
 use crate::kit::client::{Client, ask};
 use crate::kit::config::Gateway;
 use crate::kit::daemon::Daemon;
 use crate::kit::h2::H2Client;
+use crate::kit::papers::Papers;
+use crate::kit::process::memory;
 use crate::kit::script::{Step, chunk};
 use crate::kit::upstream::Upstream;
-use crate::kit::{DEADLINE, KEY_GLOBEX, MODEL};
+use crate::kit::{DEADLINE, KEY_GLOBEX, MODEL, ports};
 
 /// So soon a backend must be left when its client is gone.
 pub const SOON: Duration = Duration::from_secs(1);
@@ -25,9 +29,19 @@ const WARMING: usize = 100;
 /// Questions of the other client that must be answered before a case is over.
 const ENOUGH: usize = 5;
 
+/// How the abuse comes to the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// HTTP/2 by prior knowledge.
+    Plain,
+    /// HTTP/2 in TLS, agreed on by ALPN.
+    Tls,
+}
+
 /// A gateway under abuse, and all that belongs to it.
 pub struct Scene {
     pub daemon: Daemon,
+    tunnel: Option<Tunnel>,
     /// Answers at once; alias `general`.
     pub quick: Upstream,
     /// Never answers; alias `silent`.
@@ -42,7 +56,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    pub fn start(change: fn(Gateway) -> Gateway) -> Self {
+    pub fn start(change: fn(Gateway) -> Gateway, via: Via) -> Self {
         let quick = Upstream::start(|seen| {
             if seen.wants_stream() { sse_answer(&["one", "two"]) } else { json_answer("quick") }
         });
@@ -62,8 +76,23 @@ impl Scene {
             .alias("endless", &[("endless", MODEL)])
             .alias("held", &[("held", MODEL)])
             .alias("large", &[("large", MODEL)]);
+        let (gateway, tunnel) = match via {
+            Via::Plain => (gateway, None),
+            Via::Tls => {
+                let (papers, address) = (Papers::new(), ports::free());
+                let tls = papers.listener("");
+                let gateway = gateway.listen_also(&format!("{{ address: \"{address}\", tls: {tls} }}"));
+                (gateway, Some((papers, address)))
+            }
+        };
         let daemon = change(gateway).start();
-        Self { daemon, quick, silent, endless, held, large, sent: Arc::default() }
+        let tunnel = tunnel.map(|(papers, address)| Tunnel::start(papers, address));
+        Self { daemon, tunnel, quick, silent, endless, held, large, sent: Arc::default() }
+    }
+
+    /// Where the abuse goes.
+    fn addr(&self) -> SocketAddr {
+        self.tunnel.as_ref().map_or(self.daemon.addr(), Tunnel::addr)
     }
 
     /// A connection that has greeted.
@@ -73,20 +102,20 @@ impl Scene {
 
     /// A connection that has greeted with these settings.
     pub fn open_with(&self, settings: &[(u16, u32)]) -> Raw {
-        Raw::open(self.daemon.addr(), &self.sent, settings)
+        Raw::open(self.addr(), &self.sent, settings)
     }
 
     /// A connection on which nothing was said.
     pub fn bare(&self) -> Raw {
-        Raw::bare(self.daemon.addr(), &self.sent)
+        Raw::bare(self.addr(), &self.sent)
     }
 
     /// A connection whose answers nobody reads.
     pub fn deaf(&self, settings: &[(u16, u32)]) -> Raw {
-        Raw::deaf(self.daemon.addr(), &self.sent).greet(settings)
+        Raw::deaf(self.addr(), &self.sent).greet(settings)
     }
 
-    /// A connection from another loopback address that has greeted, if it was made.
+    /// A connection from another loopback address that has greeted, if it was made. Without TLS.
     pub fn from(&self, source: [u8; 4]) -> Option<Raw> {
         Raw::from(source, self.daemon.addr(), &self.sent).map(|raw| raw.greet(&[]))
     }
@@ -245,9 +274,7 @@ impl Watch {
 
 /// Memory in use, KiB; 0 when the process is gone.
 fn resident(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    line.trim().trim_end_matches(" kB").parse().unwrap_or_default()
+    memory(pid) as u64 / 1024
 }
 
 /// Processor time; the kernel counts hundredths of a second for everybody.

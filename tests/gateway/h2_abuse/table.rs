@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::scene::{Other, Scene, Watch};
+use super::scene::{Other, Scene, Via, Watch};
 use crate::kit::config::Gateway;
 
 /// How many cases run at once; each has a process of its own.
@@ -23,6 +23,7 @@ pub struct Case {
     change: fn(Gateway) -> Gateway,
     test: Box<dyn Fn(&mut Scene) -> String + Send + Sync>,
     end: AtTheEnd,
+    via: Via,
 }
 
 /// What is left when the case is over.
@@ -44,6 +45,7 @@ pub struct NotHere {
 #[derive(Debug, Clone, Default)]
 pub struct Row {
     pub id: &'static str,
+    pub mode: &'static str,
     pub what: &'static str,
     pub expected: String,
     pub seen: String,
@@ -74,8 +76,8 @@ impl Case {
         test: impl Fn(&mut Scene) -> String + Send + Sync + 'static,
     ) -> Self {
         let change = |gateway: Gateway| gateway;
-        let end = AtTheEnd::Serves;
-        Self { id, what, expected: expected.into(), growth: GROWTH, change, test: Box::new(test), end }
+        let (end, via) = (AtTheEnd::Serves, Via::Plain);
+        Self { id, what, expected: expected.into(), growth: GROWTH, change, test: Box::new(test), end, via }
     }
 
     /// A configuration that differs.
@@ -90,6 +92,13 @@ impl Case {
         self
     }
 
+    /// The same through TLS, whose handshakes and records take memory of their own.
+    pub fn through_tls(mut self) -> Self {
+        self.via = Via::Tls;
+        self.growth += 1024;
+        self
+    }
+
     /// The process is gone afterwards.
     pub fn ends(mut self) -> Self {
         self.end = AtTheEnd::IsGone;
@@ -99,16 +108,21 @@ impl Case {
     fn run(&self) -> Row {
         let since = Instant::now();
         let played = catch_unwind(AssertUnwindSafe(|| self.play()));
-        let row = Row { id: self.id, what: self.what, expected: self.expected.clone(), ..Row::default() };
+        let mode = match self.via {
+            Via::Plain => "h2c",
+            Via::Tls => "tls",
+        };
+        let (id, what) = (self.id, self.what);
+        let row = Row { id, mode, what, expected: self.expected.clone(), ..Row::default() };
         let row = match played {
-            Ok(played) => Row { id: self.id, what: self.what, ..played },
+            Ok(played) => Row { id, mode, what, ..played },
             Err(panic) => Row { seen: words(&*panic), ..row },
         };
         Row { time: since.elapsed(), ..row }
     }
 
     fn play(&self) -> Row {
-        let mut scene = Scene::start(self.change);
+        let mut scene = Scene::start(self.change, self.via);
         let mut row = Row { expected: self.expected.clone(), ..Row::default() };
         row.slowest.0 = scene.warm();
         if self.end == AtTheEnd::IsGone {
@@ -125,6 +139,10 @@ impl Case {
         let others = if failed == 0 { "served".to_owned() } else { format!("not served after {served}") };
         let memory = if row.grown <= self.growth { "within" } else { "NOT within" };
         row.seen += &format!("; others {others}; then {good}; memory {memory} {}", mib(self.growth));
+        let lines = scene.daemon.stderr().lines().count();
+        if lines > QUIET {
+            row.seen += &format!("; {lines} lines on standard error");
+        }
         row
     }
 }
@@ -132,6 +150,9 @@ impl Case {
 /// How much memory an abuse may cost, KiB, when no request is at work: buffers, tables, and what an allocator
 /// keeps for later.
 const GROWTH: u64 = 2 * 1024;
+
+/// Lines that a daemon may write to standard error meanwhile: what a stranger sends must not fill a disk.
+const QUIET: usize = 30;
 
 fn mib(kib: u64) -> String {
     format!("{} MiB", kib / 1024)
@@ -168,8 +189,8 @@ pub fn in_order<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> V
 /// All rows as text. What was expected and seen is written once when both are the same.
 pub fn table(rows: &[Row]) -> String {
     let mut text = format!(
-        "\n{:<6} {:<5} {:>5} {:>8} {:>8} {:>6} {:>6} {:>11} {}\n",
-        "id", "", "s", "sent KiB", "RSS +KiB", "cpu ms", "others", "slowest ms", "what: expected | seen"
+        "\n{:<6} {:<4} {:<5} {:>5} {:>8} {:>8} {:>6} {:>6} {:>11} {}\n",
+        "id", "", "", "s", "sent KiB", "RSS +KiB", "cpu ms", "others", "slowest ms", "what: expected | seen"
     );
     for row in rows {
         let mark = if row.ok() { "ok" } else { "WRONG" };
@@ -177,8 +198,9 @@ pub fn table(rows: &[Row]) -> String {
         let words = format!("{}: {} | {seen}", row.what, row.expected).replace(['\r', '\n'], " ");
         let slowest = format!("{}/{}", row.slowest.0.as_millis(), row.slowest.1.as_millis());
         text += &format!(
-            "{:<6} {mark:<5} {:>5.1} {:>8} {:>8} {:>6} {:>6} {slowest:>11} {words}\n",
+            "{:<6} {:<4} {mark:<5} {:>5.1} {:>8} {:>8} {:>6} {:>6} {slowest:>11} {words}\n",
             row.id,
+            row.mode,
             row.time.as_secs_f64(),
             row.sent / 1024,
             row.grown,

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use super::asks::{CHAT, body};
 use super::frames::{self, flag};
-use super::scene::Scene;
+use super::scene::{Scene, Via};
 use super::table::{in_order, words};
 use super::wire::Raw;
 use crate::kit::client::ask;
@@ -55,7 +55,7 @@ pub fn report() -> (String, Vec<String>) {
         .into_iter()
         .flatten()
         .collect();
-    let scene = Scene::start(|gateway| gateway);
+    let scene = Scene::start(|gateway| gateway, Via::Plain);
     let seen = in_order(&rules, |rule| {
         let since = Instant::now();
         let seen = catch_unwind(AssertUnwindSafe(|| (rule.test)(&scene)));
