@@ -61,6 +61,10 @@ name! {
     PoolName
 }
 name! {
+    /// What aliases may have in common: what may be said to them, and by them.
+    PolicyName
+}
+name! {
     /// One backend of a pool, as operators see it in logs and metrics. Never shown to a client.
     BackendName
 }

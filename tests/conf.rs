@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use byname::config::plan::{
-    Access, Balance, Dialect, HealthPlan, LimitRules, Plan, QueueRules, SecretRef, TenantPlan, TlsPlan,
+    Access, Allowed, Answers, Balance, Dialect, HealthPlan, LimitRules, OnFailure, Plan, QueueRules,
+    SecretRef, TenantPlan, TlsPlan,
 };
 use byname::config::{Complaints, Source, includes, read};
 use proptest::prelude::*;
@@ -126,6 +127,7 @@ fn the_full_file_shows_the_defaults() {
     for (one, other) in full.tenants.iter().zip(&minimal.tenants) {
         let mut models = one.models.clone();
         let queue = models[0].queue.take();
+        models[0].policy = None;
         assert_eq!(queue, limits.tenants[0].models[0].queue);
         models[0].limits = LimitRules::default();
         assert_eq!(models, other.models);
@@ -210,6 +212,28 @@ fn a_store_is_told_by_its_url_and_what_stands_next_to_it() {
     assert_eq!((other.host.as_str(), other.port, other.db, other.tls), ("::1", 6380, 65_535, true));
     assert_eq!((other.timeout, other.instances), (Duration::from_secs(1), 1000));
     assert_eq!((other.username, other.prefix.as_str()), (None, "a.B_c-9"));
+}
+
+#[test]
+fn a_policy_is_what_is_written_of_it() {
+    let full = load(&root().join("conf/full.yaml")).unwrap();
+    let policies = load(&root().join("tests/data/conf/good/policies.yaml")).unwrap().policies;
+    let named = |name: &str| policies.iter().find(|policy| policy.name.as_str() == name).unwrap();
+    let strict = full.policies.first().unwrap();
+    assert_eq!(full.tenants[0].models[0].policy.as_ref(), Some(&strict.name));
+    assert_eq!(strict.deny.len(), 3);
+    assert_eq!((strict.answers, strict.media), (named("words").answers, named("words").media));
+    let (written, default) = (strict.moderator.as_ref().unwrap(), named("asked").moderator.as_ref().unwrap());
+    assert_eq!((written.timeout, written.on_failure), (default.timeout, default.on_failure));
+    assert_eq!((written.timeout, written.on_failure), (Duration::from_secs(1), OnFailure::Block));
+    assert_eq!(named("expressions").answers, Answers::Screened);
+    assert_eq!(named("plain").media, Allowed { image: false, audio: false, file: false });
+    let asked = named("asked-politely").moderator.as_ref().unwrap();
+    assert_eq!(
+        (asked.host.as_str(), asked.port, asked.path.as_str()),
+        ("moderator.example", 8443, "/v1/moderations")
+    );
+    assert_eq!(asked.on_failure, OnFailure::Allow);
 }
 
 #[test]

@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::error::Scope;
-use crate::names::{Alias, BackendName, KeyDigest, KeyId, ModelName, PoolName, TenantId};
+use crate::names::{Alias, BackendName, KeyDigest, KeyId, ModelName, PolicyName, PoolName, TenantId};
 pub use crate::rules::balance::Balance;
 pub use crate::rules::breaker::BreakerRules;
+pub use crate::rules::content::{Allowed, Answers, OnFailure};
 pub use crate::rules::limits::{LimitRules, QueueRules};
 pub use crate::rules::retry::RetryRules;
 pub use crate::rules::timeouts::Timeouts;
@@ -43,6 +44,8 @@ pub struct Plan {
     pub store: Option<StorePlan>,
     /// In the order of the file.
     pub pools: Vec<PoolPlan>,
+    /// In the order of the file.
+    pub policies: Vec<PolicyPlan>,
     /// In the order of the file.
     pub tenants: Vec<TenantPlan>,
 }
@@ -294,6 +297,48 @@ pub enum Access {
     Disabled,
 }
 
+/// What may be said to an alias, and by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyPlan {
+    pub name: PolicyName,
+    /// What is forbidden; each has been read once and can be used, but for what stands in other files.
+    pub deny: Vec<DenyPlan>,
+    pub answers: Answers,
+    /// The longest prompt, in tokens by our estimate.
+    pub max_prompt_tokens: Option<u64>,
+    /// What messages may hold besides text.
+    pub media: Allowed,
+    pub moderator: Option<ModeratorPlan>,
+}
+
+/// Something that is forbidden.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DenyPlan {
+    /// A regular expression.
+    Regex(String),
+    /// Words and phrases.
+    Words(Vec<String>),
+    /// A file of them, one a line.
+    WordsFile(PathBuf),
+}
+
+/// A service that is asked whether a request may go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModeratorPlan {
+    pub scheme: Scheme,
+    /// Host name or address, without brackets.
+    pub host: String,
+    pub port: u16,
+    /// From its slash on.
+    pub path: String,
+    pub key: Option<SecretRef>,
+    /// The model that it is asked for, if it has several.
+    pub model: Option<ModelName>,
+    /// For everything up to its answer's end.
+    pub timeout: Duration,
+    pub on_failure: OnFailure,
+}
+
 /// A tenant: its keys and what its aliases mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantPlan {
@@ -332,6 +377,8 @@ pub struct ModelPlan {
     pub expose: Expose,
     /// Nothing by day or month.
     pub limits: LimitRules,
+    /// One of [`Plan::policies`].
+    pub policy: Option<PolicyName>,
     /// Where requests wait for one of `concurrent` to end; `None` refuses them at once.
     pub queue: Option<QueueRules>,
 }

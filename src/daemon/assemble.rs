@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::certificates::{self, material};
 use super::fleet::{Fleet, Identity, Kept};
 use super::ledger::{self, Ledger};
+use super::policies::{Policies, policies};
 use super::resolver::Local;
 use super::root;
 use super::secrets::{self, Unread, secret};
@@ -94,6 +95,7 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
             return Err(obstacles);
         }
     };
+    let policies = policies(plan, metrics, fleet, &mut obstacles, &mut unwise);
     let mut routes = Routes { pools: &pools, known: HashMap::new() };
     let mut keys = KeyRing::default();
     let mut tenants = Vec::with_capacity(plan.tenants.len());
@@ -115,7 +117,7 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
         }
         tenants.push(Tenant {
             id: tenant.id.clone(),
-            catalog: catalog(tenant, plan, &mut routes, &root, metrics, ledger),
+            catalog: catalog(tenant, plan, &mut routes, &root, &policies, metrics, ledger),
             limit: limit(&book, &ledger::tenant_name(&tenant.id), tenant.limits),
             book,
             unnamed: metrics.alias(tenant.id.as_str(), ""),
@@ -341,6 +343,7 @@ fn catalog(
     plan: &Plan,
     routes: &mut Routes<'_>,
     root: &Root,
+    policies: &Policies,
     metrics: &Metrics,
     ledger: &Ledger,
 ) -> Catalog {
@@ -366,6 +369,7 @@ fn catalog(
             routes,
             expose: model.expose,
             ids: Arc::new(Ids::new(root, tenant.id.as_str(), model.alias.as_str())),
+            policy: model.policy.as_ref().and_then(|name| policies.get(name)).cloned(),
             card: models::one(card(model)),
             last_words: last_words(&model.alias),
             metrics: metrics.alias(tenant.id.as_str(), model.alias.as_str()),

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::exchange::{Client, Exchange, Relay, Stage};
 use super::verdict;
-use crate::error::Fault;
+use crate::error::{Fault, UpstreamFault};
 use crate::metrics::{Metrics, TokenSource};
 use crate::rules::failover::Sent;
 use crate::rules::limits::book::Charge;
@@ -254,6 +254,10 @@ fn settle(exchange: &mut Exchange) -> Option<u64> {
                 learned.observe(prompt.estimated, asked, said);
             }
             Charge::Tokens(asked + said)
+        }
+        // It has said what must not be said, and has worked for it.
+        None if relay.control.fault() == Some(UpstreamFault::AnswerForbidden) => {
+            Charge::Tokens(prompt.corrected().saturating_add(delivered))
         }
         // Refused by the backing model, which has done nothing.
         None if relay.sent() == Sent::Nothing && relay.client == Client::Waiting => Charge::Tokens(0),

@@ -11,6 +11,7 @@ mod corked;
 pub mod door;
 mod exchange;
 mod gathered;
+mod guard;
 mod held;
 mod intake;
 pub mod life;
@@ -91,10 +92,10 @@ impl ProxyHttp for Gateway {
                 }
                 Ok(true)
             }
-            Ok(Admitted::Relay(relay)) => {
+            Ok(Admitted::Relay(relay, permit)) => {
                 let last_words = exchange.entry.as_ref().map(|entry| entry.last_words.clone());
                 let control = relay.control.clone();
-                held::hold(real, peer::blank_head()?, control, last_words.unwrap_or_default());
+                held::hold(real, peer::blank_head()?, control, last_words.unwrap_or_default(), permit);
                 exchange.stage = Stage::Relaying(relay);
                 Ok(false)
             }

@@ -155,7 +155,7 @@ fn after(error: &GatewayError, session: &mut HttpSession) -> After {
         | GatewayError::WrongMethod { .. }
         | GatewayError::TooLarge
         | GatewayError::Rejected(_)
-        | GatewayError::Blocked
+        | GatewayError::Blocked(_)
         | GatewayError::Limited { .. }
         | GatewayError::Flood
         | GatewayError::Busy { .. }

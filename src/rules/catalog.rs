@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::balance::Dice;
+use super::content::Policy;
 use super::headers::UpwardHead;
 use super::limits::QueueRules;
 use super::limits::book::Limit;
@@ -32,6 +33,8 @@ pub struct AliasEntry {
     pub expose: Expose,
     /// Keys for what others named: tool calls, and customers of our customers.
     pub ids: Arc<Ids>,
+    /// What may be said to it, and by it; `None` is anything.
+    pub policy: Option<Arc<Policy>>,
     /// What it has spent on asking again.
     pub budget: Budget,
     /// For waits between attempts.

@@ -12,6 +12,7 @@ use super::finish::Finish;
 use super::lenient::{Object, Text};
 use super::logprobs;
 use super::pen::Pen;
+use super::sieve::Part;
 use super::tool_calls;
 use super::tracks::{Told, Track, Tracks};
 use super::voice::Voice;
@@ -54,10 +55,58 @@ pub(super) fn write(
     for (Object(choice), position) in answer.choices.iter().flatten().zip(0..) {
         let index = completion::index(choice, position)?;
         let logprobs = choice.logprobs.filter(|_| manner.expose.logprobs);
-        let mut teller = Teller { pen, manner: *manner, index, track: tracks.of(index)?, logprobs };
+        let mut teller = Teller { pen, manner: *manner, index, track: tracks.of(index), logprobs };
         written = written.max(teller.choice(choice)?);
     }
     Ok(written)
+}
+
+/// Writes an event that says a text which was kept back before.
+pub(super) fn write_rest(
+    pen: &mut Pen,
+    manner: &Manner<'_>,
+    tracks: &mut Tracks,
+    index: u64,
+    part: Part,
+    text: &str,
+) {
+    let mut teller = Teller { pen, manner: *manner, index, track: tracks.of(index), logprobs: None };
+    teller.role();
+    teller.open();
+    let pen = &mut *teller.pen;
+    match part {
+        Part::Content => pen.key("content"),
+        Part::Refusal => pen.key("refusal"),
+        Part::Reasoning => pen.key("reasoning_content"),
+        Part::Function => pen.raw(b"\"function_call\":{\"arguments\":"),
+        Part::Arguments(call) | Part::Input(call) => {
+            pen.raw(b"\"tool_calls\":[{\"index\":");
+            pen.integer(call);
+            pen.raw(match part {
+                Part::Input(_) => &b",\"custom\":{\"input\":"[..],
+                _ => b",\"function\":{\"arguments\":",
+            });
+        }
+    }
+    pen.string(text);
+    match part {
+        Part::Content | Part::Refusal | Part::Reasoning => {}
+        Part::Function => pen.raw(b"}"),
+        Part::Arguments(_) | Part::Input(_) => pen.raw(b"}}]"),
+    }
+    teller.close_plain(None);
+}
+
+/// Writes the event that ends a choice, unless it has ended.
+pub(super) fn write_end(pen: &mut Pen, manner: &Manner<'_>, tracks: &mut Tracks, index: u64, finish: Finish) {
+    let mut teller = Teller { pen, manner: *manner, index, track: tracks.of(index), logprobs: None };
+    match teller.track.told {
+        Told::Ending => {}
+        Told::Nothing | Told::Role => {
+            teller.begin_end();
+            teller.close_plain(Some(finish));
+        }
+    }
 }
 
 /// Tells of one choice.
@@ -79,9 +128,7 @@ impl<'a> Teller<'_, 'a> {
         }
         match (finish, self.track.told) {
             (Some(finish), Told::Nothing | Told::Role) => {
-                self.role()?;
-                self.track.told = Told::Ending;
-                self.open();
+                self.begin_end();
                 self.close(Some(finish))?;
                 Ok(Written::Finish)
             }
@@ -93,26 +140,27 @@ impl<'a> Teller<'_, 'a> {
 
     fn delta(&mut self, delta: &Said<'a>) -> Result<(), UpstreamFault> {
         if delta.role.said().is_some() {
-            self.role()?;
+            self.role();
         }
+        // Log probabilities are those of the text, not of the thought before it.
         let logprobs = self.logprobs.take();
         self.text("reasoning_content", delta.reasoning().filter(|_| self.manner.expose.reasoning))?;
         self.logprobs = logprobs;
         self.text("content", delta.content.said())?;
         self.text("refusal", delta.refusal.0.as_ref())?;
-        if let Some(Object(function)) = &delta.function_call {
-            self.role()?;
+        if let Some(Object(function)) = delta.function_call.as_ref().filter(|call| !call.0.tells_nothing()) {
+            self.role();
             self.open();
             self.pen.key("function_call");
             tool_calls::write_function_piece(self.pen, function)?;
             self.close(None)?;
         }
         for Object(call) in delta.tool_calls() {
-            let place = self.track.place(call.piece())?;
+            let place = call.place(self.track)?;
             if call.tells_nothing(place) {
                 continue;
             }
-            self.role()?;
+            self.role();
             self.open();
             self.pen.raw(b"\"tool_calls\":[");
             tool_calls::write_piece(self.pen, self.manner.voice, self.index, call, place)?;
@@ -123,25 +171,29 @@ impl<'a> Teller<'_, 'a> {
     }
 
     /// Who speaks, if that has not been told.
-    fn role(&mut self) -> Result<(), UpstreamFault> {
+    fn role(&mut self) {
         match self.track.told {
-            Told::Role | Told::Ending => Ok(()),
+            Told::Role | Told::Ending => {}
             Told::Nothing => {
                 self.track.told = Told::Role;
-                let logprobs = self.logprobs.take();
                 self.open();
                 self.pen.raw(b"\"role\":\"assistant\",\"content\":\"\"");
-                let closed = self.close(None);
-                self.logprobs = logprobs;
-                closed
+                self.close_plain(None);
             }
         }
+    }
+
+    /// Up to the empty delta of the chunk that ends the choice.
+    fn begin_end(&mut self) {
+        self.role();
+        self.track.told = Told::Ending;
+        self.open();
     }
 
     /// A text, unless it is empty.
     fn text(&mut self, key: &str, text: Option<&Text<'_>>) -> Result<(), UpstreamFault> {
         let Some(text) = text.filter(|text| !text.as_str().is_empty()) else { return Ok(()) };
-        self.role()?;
+        self.role();
         self.open();
         self.pen.key(key);
         self.pen.told(text);
@@ -162,9 +214,19 @@ impl<'a> Teller<'_, 'a> {
         if let Some(json) = self.logprobs.take() {
             logprobs::write(self.pen, json)?;
         }
+        self.shut();
+        Ok(())
+    }
+
+    fn close_plain(&mut self, finish: Option<Finish>) {
+        self.pen.raw(b"}");
+        completion::write_finish(self.pen, finish);
+        self.shut();
+    }
+
+    fn shut(&mut self) {
         self.pen.raw(b"}]");
         self.pen.raw(self.manner.tail);
         self.pen.raw(b"}\n\n");
-        Ok(())
     }
 }

@@ -11,6 +11,8 @@ use super::finish::Finish;
 use super::lenient::{Count, Object};
 use super::logprobs;
 use super::pen::Pen;
+use super::sieve::{Sieve, Verdict};
+use super::sifted;
 use super::tool_calls;
 use super::usage::{Delivered, Usage};
 use super::voice::{MAX_INDEX, Voice};
@@ -36,14 +38,21 @@ pub struct Completion {
     pub usage: Option<Usage>,
     /// How much of the model's text the body holds.
     pub delivered: Delivered,
+    /// Whether it may go to the client at all.
+    pub verdict: Verdict,
 }
 
-/// Rebuilds the body of a backing model's whole answer.
+/// Rebuilds the body of a backing model's whole answer, and has somebody look at it.
 ///
 /// # Errors
 /// `BadJson` for what is not JSON in UTF-8, `BadShape` for what is not a completion, `ErrorInAnswer`
 /// for an error behind a success status.
-pub fn rewrite(body: &[u8], voice: &Voice, expose: Expose) -> Result<Completion, UpstreamFault> {
+pub fn rewrite(
+    body: &[u8],
+    voice: &Voice,
+    expose: Expose,
+    sieve: Option<Box<dyn Sieve>>,
+) -> Result<Completion, UpstreamFault> {
     let answer = Answer::read(body)?;
     let choices = answer.choices.as_deref().filter(|choices| !choices.is_empty());
     let choices = choices.ok_or(UpstreamFault::BadShape)?;
@@ -62,7 +71,9 @@ pub fn rewrite(body: &[u8], voice: &Voice, expose: Expose) -> Result<Completion,
     }
     pen.raw(b"}");
     let delivered = pen.delivered();
-    Ok(Completion { body: pen.into_bytes().into(), usage, delivered })
+    let verdict =
+        sieve.map_or(Ok(Verdict::Clean), |mut sieve| sifted::judge(choices, expose, &mut *sieve))?;
+    Ok(Completion { body: pen.into_bytes().into(), usage, delivered, verdict })
 }
 
 fn write_choice(

@@ -9,6 +9,7 @@
 mod content;
 mod field;
 mod format;
+mod media;
 mod message;
 mod once;
 mod options;
@@ -23,6 +24,8 @@ pub(super) use spots::{Named, Spot};
 use std::ops::Range;
 
 use self::field::Field;
+pub use self::media::Media;
+use self::media::Places;
 use self::once::Once;
 use self::options::Options;
 use super::scan::{Kind, Scanner};
@@ -47,6 +50,7 @@ pub struct ChatRequest {
     /// For one choice.
     answer_cap: Option<u32>,
     messages: usize,
+    media: Places<(usize, usize)>,
     plan: Plan,
 }
 
@@ -80,6 +84,11 @@ impl ChatRequest {
     /// How many messages the conversation has; at least one.
     pub fn messages(&self) -> usize {
         self.messages
+    }
+
+    /// The field that first says that there is such a medium: `messages[0].content[1].type`.
+    pub fn holds(&self, media: Media) -> Option<String> {
+        self.media.first(media).map(|(message, part)| format!("messages[{message}].content[{part}].type"))
     }
 
     /// Where the members stand, for the splice.

@@ -3,6 +3,7 @@
 //! Promises that each choice begins once and ends once, and that pieces of calls find their call whatever a vendor
 //! numbers or names: some number them, some name each, some do neither, some name every piece anew.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::voice::MAX_INDEX;
@@ -10,12 +11,11 @@ use crate::error::UpstreamFault;
 
 /// All choices of a stream.
 #[derive(Debug, Default)]
-pub(super) struct Tracks(Vec<Track>);
+pub(super) struct Tracks(BTreeMap<u64, Track>);
 
 /// One choice.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Track {
-    choice: u64,
     pub(super) told: Told,
     calls: Vec<Call>,
     /// The call that the last piece belonged to.
@@ -23,8 +23,9 @@ pub(super) struct Track {
 }
 
 /// How far a choice has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Told {
+    #[default]
     Nothing,
     /// Who speaks.
     Role,
@@ -54,14 +55,14 @@ pub(super) struct Piece<'a> {
 pub(super) struct Place {
     /// Which call of its choice, counted from 0 by us.
     pub(super) index: u64,
-    pub(super) part: Part,
+    pub(super) order: Order,
     /// Whether the name, if there is one, has been told in full by an earlier piece.
     pub(super) name: Name,
 }
 
-/// Which part of a call a piece is.
+/// Which piece of a call it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum Order {
     /// The first one, with an id that no call before it has.
     First,
     /// The first one, without an id of its own.
@@ -77,15 +78,8 @@ pub(super) enum Name {
 
 impl Tracks {
     /// The track of a choice below [`MAX_INDEX`].
-    ///
-    /// # Errors
-    /// Never: it was found or has just been added.
-    pub(super) fn of(&mut self, choice: u64) -> Result<&mut Track, UpstreamFault> {
-        let at = self.0.iter().position(|track| track.choice == choice).unwrap_or(self.0.len());
-        if at == self.0.len() {
-            self.0.push(Track { choice, told: Told::Nothing, calls: Vec::new(), current: 0 });
-        }
-        self.0.get_mut(at).ok_or(UpstreamFault::BadShape)
+    pub(super) fn of(&mut self, choice: u64) -> &mut Track {
+        self.0.entry(choice).or_default()
     }
 }
 
@@ -99,12 +93,12 @@ impl Track {
             return Err(UpstreamFault::BadShape);
         }
         let (id, name) = (piece.id.map(hash), piece.name.map(hash));
-        let (at, part) = match self.find(piece.number, id, name) {
-            Some(at) => (at, Part::Later),
+        let (at, order) = match self.find(piece.number, id, name) {
+            Some(at) => (at, Order::Later),
             None => {
                 let taken = id.is_none() || self.calls.iter().any(|call| call.id == id);
                 self.calls.push(Call { number: piece.number, id, name: None });
-                (self.calls.len() - 1, if taken { Part::FirstWithoutId } else { Part::First })
+                (self.calls.len() - 1, if taken { Order::FirstWithoutId } else { Order::First })
             }
         };
         let index = u64::try_from(at).ok().filter(|at| *at < MAX_INDEX).ok_or(UpstreamFault::BadShape)?;
@@ -113,7 +107,7 @@ impl Track {
         let again = name.is_some() && call.name == name;
         call.name = call.name.or(name);
         call.id = call.id.or(id);
-        Ok(Place { index, part, name: if again { Name::Again } else { Name::New } })
+        Ok(Place { index, order, name: if again { Name::Again } else { Name::New } })
     }
 
     /// The call that a piece continues. One with the number, the id or, without either, the place of a known call
@@ -146,19 +140,19 @@ fn hash(text: &str) -> u64 {
 mod tests {
     use super::*;
 
-    fn places(pieces: &[(Option<u64>, Option<&str>, Option<&str>)]) -> Vec<(u64, Part)> {
+    fn places(pieces: &[(Option<u64>, Option<&str>, Option<&str>)]) -> Vec<(u64, Order)> {
         let mut tracks = Tracks::default();
-        let track = tracks.of(0).unwrap();
+        let track = tracks.of(0);
         let mut place = |&(number, id, name): &(Option<u64>, Option<&str>, Option<&str>)| {
             let place = track.place(Piece { number, id, name }).unwrap();
-            (place.index, place.part)
+            (place.index, place.order)
         };
         pieces.iter().map(&mut place).collect()
     }
 
     #[test]
     fn pieces_find_their_call_whatever_the_vendors_habit() {
-        use Part::{First, FirstWithoutId, Later};
+        use Order::{First, FirstWithoutId, Later};
         let (a, b, f, g) = (Some("a"), Some("b"), Some("f"), Some("g"));
         for (habit, pieces, due) in [
             (
@@ -210,7 +204,7 @@ mod tests {
     #[test]
     fn numbers_and_calls_have_bounds() {
         let mut tracks = Tracks::default();
-        let track = tracks.of(0).unwrap();
+        let track = tracks.of(0);
         let numbered = |number| Piece { number: Some(number), ..Piece::default() };
         assert_eq!(track.place(numbered(MAX_INDEX)), Err(UpstreamFault::BadShape));
         assert!((0..MAX_INDEX).all(|number| track.place(numbered(number)).is_ok()));

@@ -15,7 +15,8 @@ fn voice() -> Voice {
 }
 
 fn seen(body: &str, expose: Expose) -> Result<String, UpstreamFault> {
-    rewrite(body.as_bytes(), &voice(), expose).map(|answer| String::from_utf8(answer.body.to_vec()).unwrap())
+    rewrite(body.as_bytes(), &voice(), expose, None)
+        .map(|answer| String::from_utf8(answer.body.to_vec()).unwrap())
 }
 
 /// What is seen of one choice.
@@ -46,7 +47,7 @@ fn an_answer_becomes_the_apis_example_byte_for_byte() {
         r#""choices":[{"index":0,"message":{"role":"assistant","content":"要点は次の3つです。…"},"finish_reason":"stop"}],"#,
         r#""usage":{"prompt_tokens":42,"completion_tokens":128,"total_tokens":170}}"#
     );
-    let answer = rewrite(theirs.as_bytes(), &voice(), Expose::default()).unwrap();
+    let answer = rewrite(theirs.as_bytes(), &voice(), Expose::default(), None).unwrap();
     assert_eq!(answer.body, ours);
     assert_eq!(answer.usage.map(|usage| (usage.prompt, usage.completion, usage.total)), Some((42, 128, 170)));
     assert_eq!(answer.delivered, Delivered { bytes: 31, chars: 11 });
@@ -143,7 +144,7 @@ fn a_choice_without_an_index_is_known_by_its_place() {
 fn the_model_decides_whether_there_is_usage_and_an_ending() {
     for usage in ["", r#","usage":null"#, r#","usage":{}"#] {
         let body = format!(r#"{{"choices":[{{"message":{{"content":"a"}}}}]{usage}}}"#);
-        let answer = rewrite(body.as_bytes(), &voice(), ALL).unwrap();
+        let answer = rewrite(body.as_bytes(), &voice(), ALL, None).unwrap();
         assert_eq!(answer.usage, None);
         assert!(answer.body.ends_with(br#""content":"a"},"finish_reason":null}]}"#));
     }
@@ -169,7 +170,7 @@ fn each_fault_has_its_name() {
     ] {
         assert_eq!(seen(body, ALL), Err(fault), "{body}");
     }
-    assert_eq!(rewrite(b"{\"a\":\"\xc3\"}", &voice(), ALL), Err(UpstreamFault::BadJson));
+    assert_eq!(rewrite(b"{\"a\":\"\xc3\"}", &voice(), ALL, None), Err(UpstreamFault::BadJson));
 }
 
 #[test]

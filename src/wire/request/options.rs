@@ -5,6 +5,7 @@
 use super::super::scan::{Kind, Scanner};
 use super::content::{self, Content};
 use super::field::{Fate, Field};
+use super::media::{Media, Places};
 use super::path::Path;
 use super::spots::{Named, Spots};
 use super::{ChatRequest, Delivery, Plan, format, message, offset, read, tools, value_start};
@@ -14,7 +15,7 @@ use crate::error::BadRequest;
 #[derive(Default)]
 pub(super) struct Options {
     alias: Option<String>,
-    messages: Option<usize>,
+    messages: Option<(usize, Places<(usize, usize)>)>,
     stream: Option<bool>,
     include_usage: Option<bool>,
     choices: Option<u32>,
@@ -39,7 +40,7 @@ impl Options {
     /// What the body as a whole asks for, when all of it has been read.
     pub(super) fn finish(self, mut plan: Plan) -> Result<ChatRequest, BadRequest> {
         let alias = self.alias.ok_or_else(|| Field::Model.wrong("is required"))?;
-        let messages = self.messages.ok_or_else(|| Field::Messages.wrong("is required"))?;
+        let (messages, media) = self.messages.ok_or_else(|| Field::Messages.wrong("is required"))?;
         if self.top_logprobs.is_some_and(|top| top > 0) && self.logprobs != Some(true) {
             return Err(Field::TopLogprobs.wrong("needs `logprobs` to be true"));
         }
@@ -51,6 +52,7 @@ impl Options {
             choices: self.choices.unwrap_or(1),
             answer_cap: self.max_completion_tokens.or(self.max_tokens),
             messages,
+            media,
             plan,
         })
     }
@@ -153,11 +155,24 @@ fn alias(scanner: &mut Scanner<'_>, path: &Path<'_>) -> Result<String, BadReques
     Ok(alias.into_owned())
 }
 
-fn messages(scanner: &mut Scanner<'_>, path: &Path<'_>, spots: &mut Spots) -> Result<usize, BadRequest> {
-    match read::items(scanner, path, |scanner, path| message::check(scanner, path, spots))? {
-        0 => Err(path.wrong("must have at least one message")),
-        count => Ok(count),
-    }
+/// How many messages there are, and in which part of which of them each medium stands first.
+fn messages(
+    scanner: &mut Scanner<'_>,
+    path: &Path<'_>,
+    spots: &mut Spots,
+) -> Result<(usize, Places<(usize, usize)>), BadRequest> {
+    let (mut places, mut index) = (Places::default(), 0);
+    let count = read::items(scanner, path, |scanner, path| {
+        let inside = message::check(scanner, path, spots)?;
+        for media in Media::ALL {
+            if let Some(part) = inside.first(media) {
+                places.note(media, (index, part));
+            }
+        }
+        index += 1;
+        Ok(())
+    })?;
+    if count == 0 { Err(path.wrong("must have at least one message")) } else { Ok((count, places)) }
 }
 
 fn cap(scanner: &mut Scanner<'_>, path: &Path<'_>) -> Result<u32, BadRequest> {
