@@ -25,10 +25,12 @@ mod process;
 mod ready;
 pub mod reload;
 mod resolver;
+mod root;
 mod run_dir;
 pub mod schema;
 #[cfg(test)]
 mod scratch;
+mod secrecy;
 mod secrets;
 mod shared;
 pub mod signals;
@@ -52,6 +54,7 @@ const EX_UNAVAILABLE: u8 = 69;
 
 /// Runs what the command line asks for.
 pub fn run(command: cli::Command) -> ExitCode {
+    secrecy::no_dumps();
     match command {
         cli::Command::Keygen { prefix } => keygen::run(prefix.as_deref()),
         cli::Command::Reload { file } => {
@@ -85,7 +88,6 @@ pub fn run(command: cli::Command) -> ExitCode {
             )
         }
         cli::Command::Serve { file, upgrade, background: _ } => {
-            leave_no_core();
             detach::leave_terminal();
             events::start();
             match load::load(&file) {
@@ -97,15 +99,6 @@ pub fn run(command: cli::Command) -> ExitCode {
             }
         }
     }
-}
-
-/// A crash leaves no core file: prompts, answers and keys would be in it. Who wants one raises the limit of the
-/// running process (`prlimit --core`).
-fn leave_no_core() {
-    let hard = rustix::process::getrlimit(rustix::process::Resource::Core).maximum;
-    let none = rustix::process::Rlimit { current: Some(0), maximum: hard };
-    // Lowering it is always allowed.
-    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
 }
 
 /// `-t`: everything that can be known without starting.

@@ -14,7 +14,7 @@ mod clients; // the official OpenAI clients
 mod contract; // the API document as cases
 mod downstream; // what clients can do wrong, case by case
 mod faults; // what backends can do wrong, case by case
-mod guard; // who gets in, and what tenants have to do with each other
+mod guard; // keys, tenants beside each other, and what an answer may carry
 mod h2_abuse; // what clients can do wrong with HTTP/2, case by case
 mod held; // what is held, released, ended and left
 mod kit; // what the others stand on

@@ -5,9 +5,14 @@
 //! asserted of it: a test that does would fail for a busy machine. `SAMPLES=20000` takes as many.
 
 mod auth; // keys: how they are written, what they may, when they end
+mod keys; // keys that do not work any more
+mod loops; // tool calls in turns, as the official clients make them
 mod nonces; // whose words come back
+mod shapes; // one shape whoever answers
+mod stacks; // two stacks that must not be told apart
 mod tenancy; // tenants beside each other
 mod timing; // what a clock could tell
+mod tool_ids; // ids that lead back
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
