@@ -372,17 +372,24 @@ fn shares() -> Vec<Row> {
             format!("asked {} times", upstream.requests().len())
         })
         .note("there is no cache of prompts or answers; those of names and of TLS hold no client's words"),
-        row("TN-18", "`user` and `prompt_cache_key`", "not as the client wrote them", || {
+        row("TN-18", "`user` and `prompt_cache_key`", "not as the client wrote them; a's as ever, b's others", || {
             let upstream = echo();
             let daemon = shared("", &pool("main", &upstream), "");
             let body = ask("general").replace("\"messages\"", "\"user\":\"wquxzelm\",\"prompt_cache_key\":\"wquxzelm\",\"messages\"");
-            for key in [A, B] {
+            for key in [A, B, A] {
                 assert_eq!(daemon.client().chat_as(key, &body).status, 200);
             }
-            let up: Vec<_> = upstream.requests().iter().filter(|seen| seen.text().contains("wquxzelm")).map(|seen| seen.text()).collect();
-            if up.is_empty() { "not as the client wrote them".into() } else { format!("{up:?}") }
-        })
-        .note("both are left out today; when `user` goes up as a hash, this row should also compare A's with B's"),
+            let up: Vec<_> = upstream.requests().iter().map(|seen| seen.text()).collect();
+            let name = |text: &str, field: &str| {
+                let (_, behind) = text.split_once(&format!("\"{field}\":\"bn-")).expect("it goes up under a name of ours");
+                behind.split('"').next().unwrap_or_default().to_owned()
+            };
+            let names: Vec<_> = up.iter().map(|text| [name(text, "user"), name(text, "prompt_cache_key")]).collect();
+            let written = if up.iter().any(|text| text.contains("wquxzelm")) { "" } else { "not " };
+            let again = if names[0] == names[2] { "as ever" } else { "others again" };
+            let apart = if names[0].iter().zip(&names[1]).all(|(a, b)| a != b) { "others" } else { "the same" };
+            format!("{written}as the client wrote them; a's {again}, b's {apart}")
+        }),
     ]
 }
 
