@@ -21,21 +21,25 @@ mod notify;
 mod observe;
 mod policies;
 mod probe;
+mod process;
 mod ready;
 pub mod reload;
 mod resolver;
 mod run_dir;
+pub mod schema;
 #[cfg(test)]
 mod scratch;
 mod secrets;
 mod shared;
 pub mod signals;
 mod sockets;
+mod status;
 pub mod stop;
 pub mod store;
 mod watch;
 
 use std::fmt::Display;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -52,7 +56,22 @@ pub fn run(command: cli::Command) -> ExitCode {
         cli::Command::Keygen { prefix } => keygen::run(prefix.as_deref()),
         cli::Command::Reload { file } => {
             let configured = load::run_dir(&file);
-            control::ask_to_reload(&run_dir::RunDir::of(configured.as_deref(), &file))
+            let run_dir = run_dir::RunDir::find(configured.as_deref(), &file);
+            control::ask_to_reload(&run_dir).unwrap_or_else(|why| {
+                // A file that cannot be read may hide where the daemon is; what is wrong with it is known here too.
+                load::load(&file).map_or_else(
+                    |complaints| refuse(&complaints),
+                    |_| {
+                        eprintln!("{why}");
+                        ExitCode::from(EX_UNAVAILABLE)
+                    },
+                )
+            })
+        }
+        cli::Command::Schema => {
+            // Who stops reading in the middle has seen enough.
+            let _ = std::io::stdout().write_all(schema::text().as_bytes());
+            ExitCode::SUCCESS
         }
         cli::Command::Test { file } => test(&file),
         cli::Command::Serve { file, upgrade, background: cli::Background::Yes }

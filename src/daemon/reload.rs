@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use super::assemble::{Lasting, assemble};
+use super::certificates::ends::{End, ends};
 use super::load::{self, Loaded};
 use super::{certificates, notify};
 use crate::config::changed;
@@ -41,6 +42,8 @@ pub struct Reloader {
     report: Mutex<Report>,
     /// Configurations that some request may still hold.
     held: Mutex<Vec<Weak<Snapshot>>>,
+    /// When the certificates that are shown now end.
+    ends: Mutex<Vec<End>>,
 }
 
 impl Reloader {
@@ -59,7 +62,8 @@ impl Reloader {
         let report = Report { at: SystemTime::now(), complaints: Vec::new(), warnings, generation: 1 };
         let (running, report) = (Mutex::new(loaded.plan.clone()), Mutex::new(report));
         let held = Mutex::new(vec![Arc::downgrade(&live.load())]);
-        Self { file, live, metrics, lasting, entrances, running, report, held }
+        let ends = Mutex::new(ends(&loaded.plan));
+        Self { file, live, metrics, lasting, entrances, running, report, held, ends }
     }
 
     /// How many configurations are in use: the one that runs, and those that requests began with and still hold.
@@ -67,6 +71,11 @@ impl Reloader {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|snapshot| snapshot.strong_count() > 0);
         held.len()
+    }
+
+    /// When the certificates that are shown now end.
+    pub fn ends(&self) -> Vec<End> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How the last one ended.
@@ -140,9 +149,13 @@ impl Reloader {
             return Err(lines(loaded.located(&faults)));
         }
         let assembled = assemble(&loaded.plan, &self.metrics, &self.lasting);
-        let assembled = assembled.map_err(|faults| lines(loaded.located(&faults)))?;
         let shown = certificates::of_listeners(&loaded.plan.certificates);
-        let shown = shown.map_err(|faults| lines(loaded.located(&faults)))?;
+        let ready = assembled.and_then(|assembled| Ok((assembled, shown?)));
+        let (assembled, shown) = ready.map_err(|faults| {
+            // What was made for it to be counted goes with it.
+            self.metrics.forget(&present(&loaded.plan), &present(running));
+            lines(loaded.located(&faults))
+        })?;
         let warnings = warn(&loaded, &assembled.unwise);
         for (place, certificates) in shown {
             if let Some(entrance) = self.entrances.get(place) {
@@ -154,6 +167,7 @@ impl Reloader {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.push(Arc::downgrade(&self.live.load()));
         drop(held);
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = ends(&loaded.plan);
         self.metrics.forget(&present(running), &present(&loaded.plan));
         *running = loaded.plan;
         Ok(warnings)

@@ -165,6 +165,9 @@ pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &mut Exchange) {
     let mut first_token = None;
     let mut backend = None;
     if let Some(relay) = relay {
+        if !relay.tried.is_empty() {
+            of.overhead.observe(relay.overhead().as_secs_f64());
+        }
         if let Some(first) = relay.tally.first_useful {
             let wait = first - exchange.arrived;
             of.first_token.observe(wait.as_secs_f64());

@@ -2,7 +2,7 @@
 //! limits; in this order, so that a stranger cannot make us read or remember anything.
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{Version, header};
@@ -17,6 +17,7 @@ use super::intake::{self, NoBody};
 use super::life::Life;
 use super::quota::{self, Prompt};
 use super::shield::Shield;
+use super::stopwatch::Stopwatch;
 use crate::config::plan::Caps;
 use crate::error::{BadRequest, GatewayError, Scope};
 use crate::metrics::Metrics;
@@ -74,17 +75,18 @@ pub async fn admit(
             exchange.standing = quota::standing(&snapshot, caller, None);
             check_declared(session, &snapshot.caps).inspect_err(|error| count(error, metrics))?;
             let mut room = buffered.part();
-            let body = intake::read(session, &snapshot, &mut room).await.inspect_err(|no| {
+            let body = intake::read(session, &snapshot, &mut room, life).await.inspect_err(|no| {
                 if let NoBody::Refused(error) = no {
                     count(error, metrics);
                 }
             })?;
+            let mut own = Stopwatch::started(Instant::now());
             let asked = request::check(&body).map_err(GatewayError::BadRequest)?;
             let entry = exchange.entry.insert(tenant.catalog.resolve(asked.alias())?.clone()).clone();
             if let Some(policy) = &entry.policy {
                 guard::check(policy, &entry, &asked, &body)?;
             }
-            let mut quota = quota::take(session, exchange, &entry, &asked, &body).await?;
+            let mut quota = quota::take(session, exchange, &entry, &asked, &body, &mut own).await?;
             let mut permit = None;
             if let Some(policy) = &entry.policy {
                 if quota.prompt.estimated == 0 && guard::needs_prompt(policy, &asked) {
@@ -93,7 +95,7 @@ pub async fn admit(
                 permit = guard::ask(policy, &body, metrics);
             }
             let version = session.req_header().version;
-            let incoming = Incoming { request: asked, quota, body, room, version };
+            let incoming = Incoming { request: asked, quota, body, room, version, own };
             Ok(Admitted::Relay(relay(exchange, incoming, &entry, life), permit))
         }
     }

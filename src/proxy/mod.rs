@@ -21,6 +21,7 @@ pub mod peer;
 mod quota;
 mod reply;
 pub mod shield;
+mod stopwatch;
 mod timer;
 mod verdict;
 
@@ -121,6 +122,8 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         let id = exchange.id.header();
         let (relay, entry, _) = exchange.relay().map_err(refused)?;
+        // A connection has been found, or made.
+        relay.own.start(Instant::now());
         let (_, _, ours) = relay.asked(entry).ok_or_else(|| refused(GatewayError::Internal("no_route")))?;
         let version = head.version;
         *head = ours.for_body(relay.outgoing.len(), id)?;
@@ -139,6 +142,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         let (relay, _, _) = exchange.relay().map_err(refused)?;
         *body = Some(relay.outgoing.clone());
+        relay.own.stop(Instant::now());
         Ok(())
     }
 
@@ -154,6 +158,7 @@ impl ProxyHttp for Gateway {
         }
         let (now, wall) = (Instant::now(), exchange.wall);
         let (relay, entry, snapshot) = exchange.relay().map_err(refused)?;
+        relay.control.pick_up(now);
         if let Some((_, backend, _)) = relay.asked(entry) {
             backend.metrics.latency.observe((now - relay.attempt_began).as_secs_f64());
         }
@@ -183,6 +188,8 @@ impl ProxyHttp for Gateway {
         if kind == crate::rules::headers::Downward::Events && relay.version == Version::HTTP_11 {
             head.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
         }
+        // Its body may be long in coming.
+        relay.control.put_down(Instant::now());
         Ok(())
     }
 
@@ -209,7 +216,8 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         match exchange.relay() {
             Ok((relay, entry, snapshot)) => {
-                let now = snapshot.origin.tick(Instant::now());
+                let now = relay.failed();
+                let now = snapshot.origin.tick(now);
                 verdict::after_failure(&mut error, relay, entry, &self.metrics, now, false);
             }
             Err(_) => error.set_retry(false),
@@ -227,7 +235,8 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         match exchange.relay() {
             Ok((relay, entry, snapshot)) => {
-                let now = snapshot.origin.tick(Instant::now());
+                let now = relay.failed();
+                let now = snapshot.origin.tick(now);
                 verdict::after_failure(&mut error, relay, entry, &self.metrics, now, reused);
             }
             Err(_) => error.set_retry(false),

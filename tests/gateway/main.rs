@@ -21,4 +21,6 @@ mod limits; // what limits let through, refuse, cost and tell
 mod listeners; // addresses, TLS, client certificates, Unix sockets
 mod operate; // reload, stop, upgrade, systemd
 mod policy; // content policies: what is caught, and what a client is told
+mod prometheus; // a real Prometheus, the dashboard, alert rules
 mod readme; // the README does what it says
+mod status; // the status page as programs, people and a browser meet it

@@ -7,12 +7,19 @@ use std::ops::RangeInclusive;
 
 use crate::config::at::{At, Named, every, truth};
 use crate::config::complaint::{Complaints, Told, nearest, quoted};
+use crate::config::form::{Field, Form, may};
 use crate::config::naming::identifier;
 use crate::config::plan::{Allowed, Answers, PolicyPlan};
 use crate::config::units::whole;
 use crate::names::PolicyName;
 
-const FIELDS: [&str; 5] = ["deny", "on_response", "max_prompt_tokens", "modalities", "moderator"];
+pub(super) const FIELDS: &[Field] = &[
+    may("deny", Form::List(&deny::FORM, 0), "what may not be said"),
+    may("on_response", Form::Truth, "whether answers are matched, too"),
+    may("max_prompt_tokens", Form::Whole(1, 1_000_000_000), "by estimate; none unless written"),
+    may("modalities", Form::List(&Form::Words(&MODALITIES), 1), "what messages may hold"),
+    may("moderator", Form::Section(moderator::FIELDS), "a service that is asked about every request"),
+];
 const MODALITIES: [&str; 4] = ["text", "image", "audio", "file"];
 const PROMPT_BOUNDS: RangeInclusive<u64> = 1..=1_000_000_000;
 
@@ -23,8 +30,8 @@ pub(super) fn policies(at: &At<'_>, out: &mut Complaints) -> Result<Vec<PolicyPl
 
 fn policy(named: &Named<'_>, out: &mut Complaints) -> Result<PolicyPlan, Told> {
     let name = identifier(named, out);
-    let fields = named.value.fields(&FIELDS, out)?;
-    if FIELDS.iter().all(|field| fields.get(field).is_none()) {
+    let fields = named.value.fields(FIELDS, out)?;
+    if FIELDS.iter().all(|field| fields.get(field.name).is_none()) {
         // One that is misspelt has been complained about.
         fields.need("deny", "write what is forbidden, or remove the policy", out)?;
     }

@@ -3,12 +3,19 @@
 use super::super::path::file;
 use crate::config::at::{At, every};
 use crate::config::complaint::{Complaints, Told};
+use crate::config::form::{Field, Form, may};
 use crate::config::plan::{Answers, DenyPlan};
 use crate::config::raw::Value;
 use crate::rules::content::{Flaw, MAX_SIZE, Pattern};
 
 /// More expressions and words than this in one policy are more likely a slip.
 const MAX_ITEMS: usize = 100_000;
+const FIELDS: &[Field] = &[
+    may("words", Form::List(&Form::Text, 1), "words and phrases"),
+    may("words_file", Form::Text, "the path of a file with a word a line"),
+];
+/// One thing that is forbidden.
+pub(super) const FORM: Form = Form::Either(&[Form::Text, Form::OneOf(FIELDS)]);
 const MEND: &str = "write a regular expression, { words: [...] } or { words_file: PATH }";
 
 /// Reads the list, and every pattern in it, so that one that cannot be used is told with its place.
@@ -50,7 +57,7 @@ fn item(at: &At<'_>, answers: Answers, load: &mut Load, out: &mut Complaints) ->
         enter(at, read, load, out)?;
         return Ok(DenyPlan::Regex(source.to_owned()));
     }
-    let fields = at.fields(&["words", "words_file"], out)?;
+    let fields = at.fields(FIELDS, out)?;
     match (fields.get("words"), fields.get("words_file")) {
         (Some(at), None) => words(&at, load, out).map(DenyPlan::Words),
         (None, Some(at)) => file(&at, "/etc/byname/words.txt", out).map(DenyPlan::WordsFile),

@@ -3,16 +3,23 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::super::secret::secret;
+use super::super::secret::{self, secret};
 use crate::config::at::{At, one_of};
 use crate::config::complaint::{Complaints, Told};
+use crate::config::form::{Field, Form, may, must};
 use crate::config::naming::{MAX_MODEL, free_text};
 use crate::config::plan::{ModeratorPlan, OnFailure};
 use crate::config::units::{TICK, duration};
 use crate::config::url::{BaseUrl, base_url};
 use crate::names::ModelName;
 
-const FIELDS: [&str; 5] = ["url", "key", "model", "timeout", "on_failure"];
+pub(super) const FIELDS: &[Field] = &[
+    must("url", Form::Like("^[Hh][Tt][Tt][Pp][Ss]?://"), "all of it; nothing is appended"),
+    may("key", secret::FORM, "what we authenticate with"),
+    may("model", Form::Text, "which one is asked for; none unless written"),
+    may("timeout", Form::Duration, "for its whole answer"),
+    may("on_failure", Form::Words(&["block", "allow"]), "what becomes of a request without its answer"),
+];
 const TIMEOUT: Duration = Duration::from_secs(1);
 const TIMEOUT_BOUNDS: RangeInclusive<Duration> = TICK..=Duration::from_secs(60);
 const ON_FAILURE: [(&str, OnFailure); 2] = [("block", OnFailure::Block), ("allow", OnFailure::Allow)];
@@ -20,7 +27,7 @@ const MEND: &str = "write all of it, such as https://moderator.example/v1/modera
 
 /// Reads the map.
 pub(super) fn moderator(at: &At<'_>, out: &mut Complaints) -> Result<ModeratorPlan, Told> {
-    let fields = at.fields(&FIELDS, out)?;
+    let fields = at.fields(FIELDS, out)?;
     let url = fields.need("url", MEND, out).and_then(|at| url(&at, out));
     let key = fields.or("key", None, out, |at, out| secret(at, out).map(Some));
     let model = fields.or("model", None, out, |at, out| {
