@@ -14,13 +14,17 @@ use crate::config::units::whole;
 use crate::names::PolicyName;
 
 pub(super) const FIELDS: &[Field] = &[
-    may("deny", Form::List(&deny::FORM, 0), "what may not be said"),
-    may("on_response", Form::Truth, "whether answers are matched, too"),
-    may("max_prompt_tokens", Form::Whole(1, 1_000_000_000), "by estimate; none unless written"),
-    may("modalities", Form::List(&Form::Words(&MODALITIES), 1), "what messages may hold"),
-    may("moderator", Form::Section(moderator::FIELDS), "a service that is asked about every request"),
+    may("deny", Form::List(&deny::FORM, 0), "what must not be said"),
+    may("on_response", Form::Truth, "whether answers are looked through as well"),
+    may("max_prompt_tokens", Form::Whole(1, 1_000_000_000), "of a request, by estimate"),
+    may(
+        "modalities",
+        Form::List(&Form::Words(MODALITIES), 1),
+        "what a message may be made of; all unless written",
+    ),
+    may("moderator", Form::Section(moderator::FIELDS), "a moderation service that is asked as well"),
 ];
-const MODALITIES: [&str; 4] = ["text", "image", "audio", "file"];
+const MODALITIES: &[&str] = &["text", "image", "audio", "file"];
 const PROMPT_BOUNDS: RangeInclusive<u64> = 1..=1_000_000_000;
 
 /// Reads the section.
@@ -66,7 +70,7 @@ fn modalities(at: &At<'_>, out: &mut Complaints) -> Result<Allowed, Told> {
     every(at.items(out)?.map(|at| {
         let name = at.text(out)?;
         let Some(known) = MODALITIES.iter().find(|known| **known == name) else {
-            let mend = match nearest(name, MODALITIES) {
+            let mend = match nearest(name, MODALITIES.iter().copied()) {
                 Some(near) => format!("did you mean '{near}'?"),
                 None => format!("known here: {}", MODALITIES.join(", ")),
             };

@@ -10,12 +10,6 @@ use crate::rules::content::{Flaw, MAX_SIZE, Pattern};
 
 /// More expressions and words than this in one policy are more likely a slip.
 const MAX_ITEMS: usize = 100_000;
-const FIELDS: &[Field] = &[
-    may("words", Form::List(&Form::Text, 1), "words and phrases"),
-    may("words_file", Form::Text, "the path of a file with a word a line"),
-];
-/// One thing that is forbidden.
-pub(super) const FORM: Form = Form::Either(&[Form::Text, Form::OneOf(FIELDS)]);
 const MEND: &str = "write a regular expression, { words: [...] } or { words_file: PATH }";
 
 /// Reads the list, and every pattern in it, so that one that cannot be used is told with its place.
@@ -32,6 +26,14 @@ pub(super) fn deny(at: &At<'_>, answers: Answers, out: &mut Complaints) -> Resul
     }
     read
 }
+
+/// Words as a list, or in a file.
+const WORDS: &[Field] = &[
+    may("words", Form::List(&Form::Text, 1), "or phrases"),
+    may("words_file", Form::Text, "the path of a file with one a line"),
+];
+/// An item of the list.
+pub(in crate::config::check) const FORM: Form = Form::Either(&[Form::Text, Form::OneOf(WORDS)]);
 
 /// What all items come to.
 #[derive(Default)]
@@ -57,7 +59,7 @@ fn item(at: &At<'_>, answers: Answers, load: &mut Load, out: &mut Complaints) ->
         enter(at, read, load, out)?;
         return Ok(DenyPlan::Regex(source.to_owned()));
     }
-    let fields = at.fields(FIELDS, out)?;
+    let fields = at.fields(WORDS, out)?;
     match (fields.get("words"), fields.get("words_file")) {
         (Some(at), None) => words(&at, load, out).map(DenyPlan::Words),
         (None, Some(at)) => file(&at, "/etc/byname/words.txt", out).map(DenyPlan::WordsFile),

@@ -13,12 +13,12 @@ use crate::config::units::{TICK, duration};
 use crate::config::url::{BaseUrl, base_url};
 use crate::names::ModelName;
 
-pub(super) const FIELDS: &[Field] = &[
-    must("url", Form::Like("^[Hh][Tt][Tt][Pp][Ss]?://"), "all of it; nothing is appended"),
+pub(in crate::config::check) const FIELDS: &[Field] = &[
+    must("url", Form::Like("^[Hh][Tt][Tt][Pp][Ss]?://"), "of the endpoint, all of it"),
     may("key", secret::FORM, "what we authenticate with"),
-    may("model", Form::Text, "which one is asked for; none unless written"),
-    may("timeout", Form::Duration, "for its whole answer"),
-    may("on_failure", Form::Words(&["block", "allow"]), "what becomes of a request without its answer"),
+    may("model", Form::Text, "whom it is to ask; its own choice unless written"),
+    may("timeout", Form::Duration, "for its word"),
+    may("on_failure", Form::Words(&["block", "allow"]), "what its silence means"),
 ];
 const TIMEOUT: Duration = Duration::from_secs(1);
 const TIMEOUT_BOUNDS: RangeInclusive<Duration> = TICK..=Duration::from_secs(60);
