@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use byname::names::PolicyName;
 use byname::rules::content::{Allowed, Answers, Matcher, Pattern, Policy};
 use byname::wire::completion::Expose;
+use byname::wire::ids::{Ids, Root};
 use byname::wire::request::check;
 use byname::wire::sse::{SseRewriter, UsageWanted};
 use byname::wire::voice::Voice;
@@ -193,7 +194,12 @@ fn chunks(text: &str) -> Vec<String> {
 }
 
 fn stream(policy: Option<&Policy>, chunks: &[String]) {
-    let voice = Voice::new("2f8c0b9e-6a1d-4c2e-9b3a-7d5e1f0a2b3c", 1, "general");
+    let voice = Voice::new(
+        "2f8c0b9e-6a1d-4c2e-9b3a-7d5e1f0a2b3c",
+        1,
+        "general",
+        Arc::new(Ids::new(&Root::new(b"s"), "acme", "general")),
+    );
     let sieve = policy.and_then(Policy::sieve);
     let mut rewriter = SseRewriter::new(voice, UsageWanted::No, Expose::default(), 1 << 20).sifted(sieve);
     let mut out = BytesMut::with_capacity(1 << 16);

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use byname::config::plan::{
-    Allowed, Answers, Balance, Dialect, HealthPlan, LimitRules, OnFailure, Plan, QueueRules, SecretRef,
-    TlsPlan,
+    Access, Allowed, Answers, Balance, Dialect, HealthPlan, LimitRules, OnFailure, Plan, QueueRules,
+    SecretRef, TenantPlan, TlsPlan,
 };
 use byname::config::{Complaints, Source, includes, read};
 use proptest::prelude::*;
@@ -132,6 +132,8 @@ fn the_full_file_shows_the_defaults() {
         models[0].limits = LimitRules::default();
         assert_eq!(models, other.models);
         assert!(one.keys.iter().map(|key| &key.scopes).eq(other.keys.iter().map(|key| &key.scopes)));
+        let access = |of: &TenantPlan| (of.access, of.keys.iter().map(|key| key.access).collect::<Vec<_>>());
+        assert_eq!(access(one), access(other));
     }
 }
 
@@ -168,6 +170,10 @@ fn the_minimal_file_means_what_the_manual_says() {
     let limits = [pool.limits, tenant.limits, tenant.keys[0].limits, tenant.models[0].limits];
     assert_eq!(limits, [LimitRules::default(); 4]);
     assert_eq!(tenant.models[0].queue, None);
+    assert_eq!((tenant.access, tenant.keys[0].access, &plan.id_secret), (Access::Open, Access::Open, &None));
+    let forms = load(&root().join("tests/data/conf/good/every-form.yaml")).unwrap();
+    assert_eq!(forms.id_secret, Some(SecretRef::Credential("ids".to_owned())));
+    assert_eq!(forms.tenants[0].keys[0].access, Access::Disabled);
 }
 
 #[test]

@@ -96,6 +96,7 @@ pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Tol
         openai_models: server.openai_models,
         rate_limit_headers: server.rate_limit_headers,
         unknown_keys_per_minute: server.unknown_keys_per_minute,
+        id_secret: server.id_secret,
         store: store?,
         pools: pools?,
         policies: policies?,

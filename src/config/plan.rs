@@ -38,6 +38,8 @@ pub struct Plan {
     pub rate_limit_headers: bool,
     /// How many requests without a good key one client address may make in a minute; at least 1.
     pub unknown_keys_per_minute: u64,
+    /// What ids of tool calls and identifiers of customers are made with; `None` is what the backends' keys give.
+    pub id_secret: Option<SecretRef>,
     /// What several gateways count together in; `None` is each for itself.
     pub store: Option<StorePlan>,
     /// In the order of the file.
@@ -287,6 +289,14 @@ pub enum SecretRef {
     Credential(String),
 }
 
+/// Whether a key or a tenant may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Open,
+    /// As if it were not there, but for its name and place.
+    Disabled,
+}
+
 /// What may be said to an alias, and by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyPlan {
@@ -333,6 +343,8 @@ pub struct ModeratorPlan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantPlan {
     pub id: TenantId,
+    /// Of all its keys together.
+    pub access: Access,
     pub keys: Vec<KeyPlan>,
     /// In the order in which `/v1/models` lists them.
     pub models: Vec<ModelPlan>,
@@ -344,6 +356,7 @@ pub struct TenantPlan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPlan {
     pub id: KeyId,
+    pub access: Access,
     pub digest: KeyDigest,
     /// Not empty, no duplicates.
     pub scopes: Vec<Scope>,

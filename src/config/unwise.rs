@@ -5,7 +5,9 @@
 use std::net::IpAddr;
 
 use super::place::{Fault, Way, Weight};
-use super::plan::{Boot, KeyPlan, ListenAddress, ModelPlan, Plan, PolicyPlan, PoolPlan, Scheme, TenantPlan};
+use super::plan::{
+    Access, Boot, KeyPlan, ListenAddress, ModelPlan, Plan, PolicyPlan, PoolPlan, Scheme, TenantPlan,
+};
 use crate::names::KeyDigest;
 
 /// How many warnings of one kind are told. Who has more of them has a habit, not a slip.
@@ -68,10 +70,12 @@ fn demo_model(boot: &Boot) -> Option<Fault> {
     Some(fault(Way::to("server").field("demo_model"), wrong, "remove it, and the routes that lead to it"))
 }
 
+/// Those that may be used.
 fn each_key(plan: &Plan) -> impl Iterator<Item = (Way, &KeyPlan)> {
-    plan.tenants.iter().flat_map(|tenant| {
+    plan.tenants.iter().filter(|tenant| tenant.access == Access::Open).flat_map(|tenant| {
         let keys = || Way::to("tenants").field(tenant.id.as_str()).field("keys");
-        tenant.keys.iter().map(move |key| (keys().field(key.id.as_str()), key))
+        let open = tenant.keys.iter().filter(|key| key.access == Access::Open);
+        open.map(move |key| (keys().field(key.id.as_str()), key))
     })
 }
 

@@ -25,6 +25,7 @@ use crate::rules::catalog::AliasEntry;
 use crate::rules::headers;
 use crate::rules::route::{Route, route};
 use crate::wire::request;
+use crate::wire::splice::patches;
 use crate::wire::voice::Voice;
 
 /// Fields that a head may have. More make Pingora refuse one of HTTP/1.1; HTTP/2's library counts none.
@@ -95,7 +96,8 @@ pub async fn admit(
                 permit = guard::ask(policy, &body, metrics);
             }
             let version = session.req_header().version;
-            let incoming = Incoming { request: asked, quota, body, room, version, own };
+            let patches = patches(&body, &asked, &entry.ids);
+            let incoming = Incoming { request: asked, quota, body, patches, room, version, own };
             Ok(Admitted::Relay(relay(exchange, incoming, &entry, life), permit))
         }
     }
@@ -107,7 +109,7 @@ fn relay(exchange: &Exchange, incoming: Incoming, entry: &AliasEntry, life: &Arc
     let total = entry.routes.first().map(|route| route.pool.timeouts.total).unwrap_or_default();
     let end = now + total;
     let created = exchange.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let voice = Voice::new(exchange.id.as_str(), created, incoming.request.alias());
+    let voice = Voice::new(exchange.id.as_str(), created, incoming.request.alias(), entry.ids.clone());
     let control = Arc::new(Control::new(now, end, life.clone()));
     Box::new(Relay::new(incoming, voice, control, now, entry))
 }

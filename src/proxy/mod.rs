@@ -264,7 +264,7 @@ impl ProxyHttp for Gateway {
         };
         let written = match real.response_written().map(|head| head.status.is_informational()) {
             _ if over => Ok(()),
-            Some(false) => real.write_response_body(words, true).await,
+            Some(false) => reply::last_words(real, words).await,
             Some(true) | None => reply::refuse(real, exchange, refusal).await,
         };
         if let Err(unwritten) = written {

@@ -52,7 +52,8 @@ pub async fn peer(session: &mut HttpSession, exchange: &mut Exchange, metrics: &
     relay.control.end_at(relay.end);
     relay.control.begin(Patience { first: timeouts.first_byte, idle: timeouts.idle });
     let logprobs = if entry.expose.logprobs { Logprobs::Exposed } else { Logprobs::Hidden };
-    let edits = Edits { model: &route.model, forward: &route.pool.forward, logprobs };
+    let edits =
+        Edits { model: &route.model, forward: &route.pool.forward, logprobs, patches: &relay.patches };
     relay.outgoing = splice(&relay.body, &relay.request, &edits);
     // What follows is finding or making a connection.
     relay.own.stop(Instant::now());

@@ -21,6 +21,7 @@ use crate::error::GatewayError;
 use crate::metrics::AliasMetrics;
 use crate::names::Alias;
 use crate::wire::completion::Expose;
+use crate::wire::ids::Ids;
 use crate::wire::splice::JsonText;
 
 /// One alias of one tenant, ready to be asked.
@@ -30,6 +31,8 @@ pub struct AliasEntry {
     /// In order of priority; at least one.
     pub routes: Vec<Route>,
     pub expose: Expose,
+    /// Keys for what others named: tool calls, and customers of our customers.
+    pub ids: Arc<Ids>,
     /// What may be said to it, and by it; `None` is anything.
     pub policy: Option<Arc<Policy>>,
     /// What it has spent on asking again.

@@ -6,6 +6,7 @@
 use http::Method;
 use http::header::{self, HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
+use zeroize::Zeroizing;
 
 use crate::names::Secret;
 
@@ -33,7 +34,9 @@ impl Door {
     /// One endpoint, which takes the key as a bearer token. `None` when the key cannot stand in a header.
     pub fn of(path: &str, key: Option<&Secret>) -> Option<Self> {
         let credential = match key {
-            Some(key) => Some((header::AUTHORIZATION, sensitive(&format!("Bearer {}", key.reveal()))?)),
+            Some(key) => {
+                Some((header::AUTHORIZATION, sensitive(&Zeroizing::new(format!("Bearer {}", key.reveal())))?))
+            }
             None => None,
         };
         Some(Self { target: path.to_owned(), credential })

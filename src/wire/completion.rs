@@ -90,9 +90,11 @@ fn write_choice(
     pen.raw(b"{\"index\":");
     pen.integer(index);
     pen.raw(b",\"message\":{\"role\":\"assistant\",\"content\":");
-    match message.content.said() {
+    // Of what says nothing some make an empty text and some make null.
+    match message.content.said().filter(|text| !text.as_str().is_empty()) {
         Some(text) => pen.told(text),
-        None => pen.raw(b"null"),
+        None if speaks_otherwise(message) => pen.raw(b"null"),
+        None => pen.raw(b"\"\""),
     }
     write_beside_content(pen, message, index, voice, expose)?;
     pen.raw(b"}");
@@ -102,6 +104,11 @@ fn write_choice(
     }
     pen.raw(b"}");
     Ok(())
+}
+
+/// Whether a message without content calls a tool or refuses: then the API has null in its place.
+fn speaks_otherwise(message: &Said<'_>) -> bool {
+    !message.tool_calls().is_empty() || message.function_call.is_some() || message.refusal.said().is_some()
 }
 
 fn write_beside_content(
@@ -119,11 +126,12 @@ fn write_beside_content(
         pen.key("function_call");
         tool_calls::write_function(pen, function)?;
     }
-    if let Some(refusal) = &message.refusal.0 {
+    if let Some(refusal) = message.refusal.0.as_ref().filter(|text| !text.as_str().is_empty()) {
         pen.key("refusal");
         pen.told(refusal);
     }
-    if let Some(reasoning) = message.reasoning().filter(|_| expose.reasoning) {
+    if let Some(reasoning) = message.reasoning().filter(|text| expose.reasoning && !text.as_str().is_empty())
+    {
         pen.key("reasoning_content");
         pen.told(reasoning);
     }

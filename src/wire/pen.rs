@@ -25,12 +25,6 @@ impl Pen {
         self.delivered = Delivered::default();
     }
 
-    /// Takes back everything after the first `len` bytes. The count stays: only what tells nothing is
-    /// taken back.
-    pub(super) fn truncate(&mut self, len: usize) {
-        self.bytes.truncate(len);
-    }
-
     /// What is written so far.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -15,9 +15,11 @@ mod once;
 mod options;
 mod path;
 mod read;
+mod spots;
 mod tools;
 
 pub(super) use field::Fate;
+pub(super) use spots::{Named, Spot};
 
 use std::ops::Range;
 
@@ -104,6 +106,8 @@ pub(super) struct Plan {
     pub(super) model: Range<u32>,
     /// The brace that closes the object.
     pub(super) close: u32,
+    /// Names that go up in another form, in the order of the body.
+    pub(super) spots: Vec<Spot>,
 }
 
 /// One top-level member. Kept to eight bytes, since a hostile body can have a million of them.

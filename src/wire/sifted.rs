@@ -13,7 +13,8 @@ use super::finish::Finish;
 use super::lenient::{Loose, Object, Text};
 use super::pen::Pen;
 use super::sieve::{Part, Sieve, Verdict, Writing};
-use super::tool_calls::{self, Tracks};
+use super::tool_calls;
+use super::tracks::Tracks;
 use super::usage::Delivered;
 use crate::error::UpstreamFault;
 
@@ -143,7 +144,8 @@ impl Sifter {
             verdict = self.rest(index, desk);
             if verdict == Verdict::Clean {
                 self.open.retain(|open| *open != index);
-                finish_chunk(desk.pen, desk.manner, &[index], finish);
+                desk.pen.clear();
+                chunk::write_end(desk.pen, desk.manner, desk.tracks, index, finish);
                 let pen = std::mem::take(desk.pen);
                 self.tell(pen.bytes(), Spoken::Yes, desk.out);
                 *desk.pen = pen;
@@ -165,8 +167,10 @@ impl Sifter {
 
     /// Writes that every choice which has not ended does so because of its content.
     pub(super) fn close(&mut self, desk: &mut Desk<'_>) {
-        let open = std::mem::take(&mut self.open);
-        finish_chunk(desk.pen, desk.manner, &open, Finish::ContentFilter);
+        desk.pen.clear();
+        for index in std::mem::take(&mut self.open) {
+            chunk::write_end(desk.pen, desk.manner, desk.tracks, index, Finish::ContentFilter);
+        }
         desk.out.extend_from_slice(desk.pen.bytes());
     }
 
@@ -206,11 +210,10 @@ impl Sifter {
                 if verdict == Verdict::Forbidden {
                     break;
                 }
-                verdict = call.sift(index, desk.tracks, &mut *self.sieve, desk.said)?;
+                verdict = call.sift(index, desk.tracks.of(index), &mut *self.sieve, desk.said)?;
                 looked_at += 1;
             }
             calls.truncate(looked_at);
-            calls.retain(|Object(call)| !call.is_idle());
             if calls.iter().any(|Object(call)| call.speaks()) {
                 *spoken = Spoken::Yes;
             }
@@ -238,7 +241,7 @@ impl Sifter {
         });
         for (part, text) in rests {
             desk.pen.clear();
-            rest_chunk(desk.pen, desk.manner, index, part, &text);
+            chunk::write_rest(desk.pen, desk.manner, desk.tracks, index, part, &text);
             let pen = std::mem::take(desk.pen);
             self.tell(pen.bytes(), Spoken::Yes, desk.out);
             *desk.pen = pen;
@@ -260,63 +263,6 @@ impl Sifter {
             }
         }
     }
-}
-
-/// Writes a chunk that says a text which was kept back.
-fn rest_chunk(pen: &mut Pen, manner: &Manner<'_>, index: u64, part: Part, text: &str) {
-    begin(pen, manner);
-    pen.raw(b"{\"index\":");
-    pen.integer(index);
-    pen.raw(b",\"delta\":{");
-    match part {
-        Part::Content => pen.key("content"),
-        Part::Refusal => pen.key("refusal"),
-        Part::Reasoning => pen.key("reasoning_content"),
-        Part::Function => pen.raw(b"\"function_call\":{\"arguments\":"),
-        Part::Arguments(call) | Part::Input(call) => {
-            pen.raw(b"\"tool_calls\":[{\"index\":");
-            pen.integer(call);
-            pen.raw(match part {
-                Part::Input(_) => &b",\"custom\":{\"input\":"[..],
-                _ => b",\"function\":{\"arguments\":",
-            });
-        }
-    }
-    pen.string(text);
-    pen.raw(match part {
-        Part::Content | Part::Refusal | Part::Reasoning => &b"}"[..],
-        Part::Function => b"}}",
-        Part::Arguments(_) | Part::Input(_) => b"}}]}",
-    });
-    completion::write_finish(pen, None);
-    pen.raw(b"}");
-    end(pen, manner);
-}
-
-/// Writes a chunk that ends choices.
-fn finish_chunk(pen: &mut Pen, manner: &Manner<'_>, choices: &[u64], finish: Finish) {
-    pen.clear();
-    begin(pen, manner);
-    for index in choices {
-        pen.comma();
-        pen.raw(b"{\"index\":");
-        pen.integer(*index);
-        pen.raw(b",\"delta\":{}");
-        completion::write_finish(pen, Some(finish));
-        pen.raw(b"}");
-    }
-    end(pen, manner);
-}
-
-fn begin(pen: &mut Pen, manner: &Manner<'_>) {
-    pen.raw(b"data: ");
-    manner.voice.chunk(pen);
-}
-
-fn end(pen: &mut Pen, manner: &Manner<'_>) {
-    pen.raw(b"]");
-    pen.raw(manner.tail);
-    pen.raw(b"}\n\n");
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::pen::Pen;
 use super::rejection;
 use super::sieve::{Sieve, Verdict};
 use super::sifted::{Desk, Sifter, Spoken};
-use super::tool_calls::Tracks;
+use super::tracks::Tracks;
 use super::usage::{Delivered, Usage};
 use super::voice::Voice;
 use crate::error::UpstreamFault;
@@ -143,7 +143,7 @@ impl SseRewriter {
         self.teller.usage
     }
 
-    /// Chunks that told something, without the one for usage; also those that were kept back.
+    /// Events of the backing model that told something; also those that were kept back.
     pub fn events(&self) -> u64 {
         self.teller.events
     }

@@ -14,6 +14,7 @@ mod clients; // the official OpenAI clients
 mod contract; // the API document as cases
 mod downstream; // what clients can do wrong, case by case
 mod faults; // what backends can do wrong, case by case
+mod guard; // what an answer may carry, and which keys still work
 mod h2_abuse; // what clients can do wrong with HTTP/2, case by case
 mod held; // what is held, released, ended and left
 mod kit; // what the others stand on

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::keys::{self, Digests, keys};
+use super::keys::{self, Digests, access, keys};
 use super::limits::{Kept, LASTING, PASSING, lasting, passing};
 use super::policies;
 use super::pools;
@@ -11,7 +11,7 @@ use crate::config::at::{At, Named, every};
 use crate::config::complaint::{Complaints, Told, nearest, quoted};
 use crate::config::form::{Field, Form, may, must};
 use crate::config::naming::{MAX_ALIAS, MAX_MODEL, alias, free_text, identifier};
-use crate::config::plan::{LimitRules, ModelPlan, RoutePlan, TenantPlan};
+use crate::config::plan::{Access, LimitRules, ModelPlan, RoutePlan, TenantPlan};
 use crate::names::{Alias, ModelName, PolicyName, PoolName, TenantId};
 use crate::wire::completion::Expose;
 
@@ -27,6 +27,7 @@ pub(super) const FIELDS: &[Field] = &[
         Form::Named(&Form::Section(MODEL_FIELDS), 0),
         "the aliases, in the order of GET /v1/models",
     ),
+    may("disabled", Form::Truth, "whether all of its keys are refused as if they were not here"),
     may("limits", Form::Section(LASTING), "of all keys together"),
 ];
 const ROUTE_FIELDS: &[Field] = &[
@@ -114,7 +115,8 @@ fn tenant(named: &Named<'_>, seen: &mut Seen<'_>, out: &mut Complaints) -> Resul
     let models = fields.or("models", Vec::new(), out, |at, out| {
         every(at.named(out)?.map(|named| model(&named, seen, waits, out)))
     });
-    Ok(TenantPlan { id: TenantId::new(id?), keys: keys?, models: models?, limits: limits? })
+    let access = fields.or("disabled", Access::Open, out, access);
+    Ok(TenantPlan { id: TenantId::new(id?), access: access?, keys: keys?, models: models?, limits: limits? })
 }
 
 /// `waits` is whether a request of the tenant may have to wait, whatever it asks for.

@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use super::super::ids::{Ids, Root};
 use bytes::BytesMut;
 
 use crate::error::UpstreamFault;
@@ -45,8 +48,12 @@ impl Sieve for Strict {
     }
 }
 
+fn voice() -> Voice {
+    Voice::new("u", 7, "m", Arc::new(Ids::new(&Root::new(b"s"), "acme", "m")))
+}
+
 fn rewriter(usage: UsageWanted) -> SseRewriter {
-    SseRewriter::new(Voice::new("u", 7, "m"), usage, ALL, 1 << 16).sifted(Some(Box::new(Strict::default())))
+    SseRewriter::new(voice(), usage, ALL, 1 << 16).sifted(Some(Box::new(Strict::default())))
 }
 
 fn event(choices: &str) -> String {
@@ -127,9 +134,13 @@ fn an_answer_that_becomes_forbidden_ends_because_of_its_content() {
         assert!(all[2].contains(r#""content":"c""#) && !all[2].contains("c!") && stream.useful(), "{all:?}");
         let mut out = BytesMut::new();
         stream.close(Usage::estimated(3, 4), &mut out);
-        let ends = r#"{"index":0,"delta":{},"finish_reason":"content_filter"},{"index":1,"delta":{},"finish_reason":"content_filter"}"#;
         let end = plain(&out);
-        assert!(end.starts_with(ends) && end.ends_with("[DONE]\n"), "{end}");
+        let mut lines = end.lines().filter(|line| !line.is_empty());
+        for index in [0, 1] {
+            let ends = format!(r#"{{"index":{index},"delta":{{}},"finish_reason":"content_filter"}}"#);
+            assert!(lines.next().is_some_and(|line| line.starts_with(&ends)), "{end}");
+        }
+        assert!(end.ends_with("[DONE]\n"), "{end}");
         let counts = r#""usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}"#;
         assert_eq!(end.contains(counts), usage == UsageWanted::Yes, "{end}");
         assert_eq!(end.contains(r#""usage":null"#), usage == UsageWanted::Yes, "{end}");
@@ -169,7 +180,12 @@ fn every_text_of_a_choice_is_kept_back_on_its_own() {
     ];
     let (all, result) = told(&mut stream, &events);
     assert_eq!(result, Ok(()));
-    assert!(all[0].contains(r#""content":"a","refusal":"b","reasoning_content":"c""#), "{}", all[0]);
+    let first: Vec<_> = all[0].lines().map(|line| line.split("delta\":").nth(1).unwrap()).collect();
+    for (line, said) in
+        first[1..].iter().zip([r#""reasoning_content":"c""#, r#""content":"a""#, r#""refusal":"b""#])
+    {
+        assert!(line.starts_with(&format!("{{{said}}}")), "{}", all[0]);
+    }
     assert!(
         all[1].contains(r#""name":"f","arguments":"d""#) && all[1].contains(r#""name":"g","input":"e""#),
         "{}",
@@ -228,21 +244,24 @@ fn a_choice_that_never_ends_waits_no_longer_than_the_stream() {
 }
 
 #[test]
-fn roles_without_end_are_no_way_to_fill_the_memory() {
+fn calls_without_end_are_no_way_to_fill_the_memory() {
     let mut stream = rewriter(UsageWanted::No);
-    let roles: Vec<_> = (0..2000).map(|_| event(ROLE)).collect();
-    let (all, result) = told(&mut stream, &roles);
+    let call = |n| {
+        format!(
+            r#"{{"index":0,"delta":{{"tool_calls":[{{"index":{n},"id":"{n}","function":{{"name":"f"}}}}]}}}}"#
+        )
+    };
+    let calls: Vec<_> = (0..1000).map(|n| event(&call(n))).collect();
+    let (all, result) = told(&mut stream, &calls);
     assert_eq!(result, Ok(()));
-    assert!(all[10].is_empty() && !all[1999].is_empty());
+    assert!(all[10].is_empty() && !all[999].is_empty());
 }
 
 #[test]
 fn whole_answers_are_judged_by_all_that_is_shown_of_them() {
     let verdict = |message: &str, expose: Expose| {
         let body = format!(r#"{{"choices":[{{"message":{{"content":"a"}}}},{{"message":{message}}}]}}"#);
-        rewrite(body.as_bytes(), &Voice::new("u", 7, "m"), expose, Some(Box::new(Strict::default())))
-            .unwrap()
-            .verdict
+        rewrite(body.as_bytes(), &voice(), expose, Some(Box::new(Strict::default()))).unwrap().verdict
     };
     for message in [
         r#"{"content":"b!"}"#,
