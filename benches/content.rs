@@ -139,7 +139,7 @@ fn main() {
         (
             "1,000 expressions",
             regexes(1_000),
-            "secret1 secret6 project eagle0 customer no 3 api_key2 爆弾4の ",
+            "secret1 secret6 project eagle0x customer no 3x api_key2 爆弾4の secret11 secret16 ",
         ),
         (
             "10 expressions that begin with anything",
@@ -149,7 +149,7 @@ fn main() {
     ] {
         let (policy, body) = (policy(patterns), body(begin));
         let cost = micros_a_kb(&body, rounds, length, || {
-            black_box(policy.forbids(body.as_bytes()));
+            assert!(!policy.forbids(body.as_bytes()), "{name}");
         });
         println!("| {name} | {cost:.2} |");
     }

@@ -85,7 +85,7 @@ pub async fn admit(
             let asked = request::check(&body).map_err(GatewayError::BadRequest)?;
             let entry = exchange.entry.insert(tenant.catalog.resolve(asked.alias())?.clone()).clone();
             if let Some(policy) = &entry.policy {
-                guard::check(policy, &entry, &asked, &body)?;
+                guard::check(policy, &entry, &asked, &body).await?;
             }
             let mut quota = quota::take(session, exchange, &entry, &asked, &body, &mut own).await?;
             let mut permit = None;

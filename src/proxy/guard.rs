@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::held::Permit;
@@ -13,15 +14,19 @@ use crate::rules::catalog::AliasEntry;
 use crate::rules::content::{Answers, OnFailure, Policy, conversation};
 use crate::wire::request::{ChatRequest, Media};
 
+/// A longer body is looked through on a thread of its own, in bytes: what nearly matches takes many times as long
+/// as ordinary text, and nobody else shall wait for it.
+const LONG: usize = 128 * 1024;
+
 /// Checks a request against the policy of its alias.
 ///
 /// # Errors
 /// The refusal.
-pub fn check(
-    policy: &Policy,
+pub async fn check(
+    policy: &Arc<Policy>,
     entry: &AliasEntry,
     request: &ChatRequest,
-    body: &[u8],
+    body: &Bytes,
 ) -> Result<(), GatewayError> {
     for media in Media::ALL {
         if let (false, Some(field)) = (policy.media.has(media), request.holds(media)) {
@@ -35,10 +40,14 @@ pub fn check(
         let wrong = "are longer than this model may be asked";
         return Err(GatewayError::BadRequest(BadRequest::field("messages", wrong)));
     }
-    if policy.forbids(body) {
-        return Err(GatewayError::Blocked(Blocker::Prompt));
-    }
-    Ok(())
+    let forbidden = if body.len() > LONG && policy.denied.is_some() {
+        let (policy, body) = (policy.clone(), body.clone());
+        let looked = tokio::task::spawn_blocking(move || policy.forbids(&body)).await;
+        looked.map_err(|_| GatewayError::Internal("policy_unread"))?
+    } else {
+        policy.forbids(body)
+    };
+    if forbidden { Err(GatewayError::Blocked(Blocker::Prompt)) } else { Ok(()) }
 }
 
 /// Whether the length of the prompt must be known, for an answer that we may have to end ourselves.

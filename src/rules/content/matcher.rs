@@ -25,7 +25,7 @@ const MIN_HEAD: usize = 2;
 /// And of a longer one so much is enough.
 const MAX_HEAD: usize = 16;
 /// What a thread keeps to fold texts in, in bytes; a larger room is given back.
-const KEPT: usize = 1024 * 1024;
+const KEPT: usize = 256 * 1024;
 
 thread_local! {
     /// Where texts are folded.

@@ -38,7 +38,7 @@ fn outcomes(daemon: &crate::kit::daemon::Daemon, outcome: &str) -> f64 {
 #[test]
 fn it_is_asked_what_messages_say_in_the_words_of_its_api() {
     let (model, moderator) = (model(), strict());
-    let policy = asked(&moderator, ", key: { env: MODERATOR_KEY }, model: omni");
+    let policy = asked(&moderator, ", key: { env: MODERATOR_KEY }, model: omni, timeout: 8s");
     let daemon = Setup::new(&[&model], &policy).env("MODERATOR_KEY", "s3cret").start();
     let body = json!({"model": "general", "messages": [
         {"role": "system", "content": "be kind"},
@@ -66,8 +66,9 @@ fn it_is_asked_what_messages_say_in_the_words_of_its_api() {
 #[test]
 fn what_it_flags_is_refused_whole_and_streamed() {
     let (model, moderator) = (model(), strict());
-    let daemon =
-        Setup::new(&[&model], &asked(&moderator, "")).tenant("limits: { tokens_per_minute: 100000 }").start();
+    let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 8s"))
+        .tenant("limits: { tokens_per_minute: 100000 }")
+        .start();
     let mut client = daemon.client();
     for body in [ask("a bad idea"), ask_stream("general").replace("Hello", "a bad idea")] {
         assert_blocked(&client.chat(&body), &body);
@@ -107,7 +108,7 @@ fn nothing_leaves_before_it_has_answered_and_the_model_works_meanwhile() {
 fn a_flag_ends_a_model_that_still_works() {
     let model = Upstream::always(vec![Step::Stall]);
     let moderator = strict();
-    let daemon = Setup::new(&[&model], &asked(&moderator, "")).start();
+    let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 8s")).start();
     let began = Instant::now();
     for body in [ask("a bad idea"), ask_stream("general").replace("Hello", "a bad idea")] {
         assert_blocked(&daemon.client().chat(&body), &body);
@@ -137,14 +138,17 @@ fn failures() -> Vec<(&'static str, &'static str, Upstream)> {
 fn without_its_word_requests_are_refused_or_pass_as_configured() {
     for (name, outcome, moderator) in failures() {
         let model = model();
-        let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 300ms")).start();
+        // On a busy machine even a quick failure may take a while.
+        let patience = if outcome == "timeout" { "300ms" } else { "8s" };
+        let more = format!(", timeout: {patience}");
+        let daemon = Setup::new(&[&model], &asked(&moderator, &more)).start();
         for body in [ask("hello"), ask_stream("general")] {
             assert_blocked(&daemon.client().chat(&body), name);
         }
         assert_eq!(daemon.log_lines(1)[0]["reason"], "moderator_failed", "{name}");
         assert_eq!(outcomes(&daemon, outcome), 2.0, "{name}");
 
-        let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 300ms, on_failure: allow")).start();
+        let daemon = Setup::new(&[&model], &asked(&moderator, &format!("{more}, on_failure: allow"))).start();
         assert_eq!(daemon.client().chat(&ask("hello")).status, 200, "{name}");
         assert_eq!(sse::text(&daemon.client().chat(&ask_stream("general")).body), "ok", "{name}");
         assert_eq!(outcomes(&daemon, outcome), 2.0, "{name}");
@@ -161,7 +165,7 @@ fn a_kept_connection_that_is_dead_is_no_failure() {
         }
         steps
     });
-    let daemon = Setup::new(&[&model], &asked(&moderator, "")).start();
+    let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 8s")).start();
     assert_eq!(daemon.client().chat(&ask("one")).status, 200);
     assert_eq!(daemon.client().chat(&ask("two")).status, 200);
     std::thread::sleep(Duration::from_millis(300));

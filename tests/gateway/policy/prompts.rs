@@ -59,6 +59,17 @@ fn a_policy_comes_before_limits_and_behind_the_alias() {
 }
 
 #[test]
+fn a_long_prompt_is_read_to_its_end() {
+    let upstream = parrot();
+    let daemon = Setup::new(&[&upstream], "deny: [ { words: [ bomb ] }, 'make.{0,50}a plan' ]").start();
+    let long = "make it long, ".repeat(100_000);
+    for end in ["a bomb", "make just a plan"] {
+        assert_blocked(&daemon.client().chat(&ask(&format!("{long}{end}"))), end);
+    }
+    assert_eq!(daemon.client().chat(&ask(&format!("{long}a book"))).status, 200);
+}
+
+#[test]
 fn a_prompt_that_is_too_long_is_told_so() {
     let upstream = parrot();
     let daemon = Setup::new(&[&upstream], "max_prompt_tokens: 200").start();
