@@ -7,7 +7,7 @@
 mod connections; // many, kept, churned, and none left
 mod leaving; // who leaves, when, and how
 mod network; // what happens on the way
-mod parts; // what rows are made of
+pub mod parts; // what rows are made of
 mod readers; // who does not take what it is sent
 mod silent; // who does not say what it has begun to say
 mod tls; // who does not come to an agreement

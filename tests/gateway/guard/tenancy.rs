@@ -398,7 +398,10 @@ fn traces() -> Vec<Row> {
         row("TN-19", "200 tenants x 10 aliases, and what clients invent", "no new series", || {
             let upstream = echo();
             let daemon = many(&upstream, 200, 10).start();
-            let series = || daemon.ask_admin("/metrics").text().lines().count();
+            let series = || -> BTreeSet<String> {
+                let page = daemon.ask_admin("/metrics").text();
+                page.lines().filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
+            };
             let mut client = daemon.client();
             client.chat_as(&format!("{A}-1"), &ask("nobodys"));
             client.get("bn-nobody", "/nowhere");
@@ -409,10 +412,11 @@ fn traces() -> Vec<Row> {
             }
             let began = Instant::now();
             let after = series();
-            let new = after.saturating_sub(before);
+            let new: Vec<_> = after.difference(&before).cloned().collect();
             format!(
-                "{} series | {after} lines in {:.0} ms",
-                if new == 0 { "no new".to_owned() } else { format!("{new} new") },
+                "{} series | {} lines in {:.0} ms",
+                if new.is_empty() { "no new".to_owned() } else { format!("new {new:?}") },
+                after.len(),
                 began.elapsed().as_secs_f64() * 1e3
             )
         }),

@@ -173,6 +173,22 @@ impl Process {
         signal(self.pid(), name);
     }
 
+    /// Waits until the process is in its `main`, whose first instruction takes HUP.
+    pub fn wait_for_main(&self) {
+        let taken = || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            caught
+                .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+                .is_some_and(|mask| mask & 1 == 1)
+        };
+        let since = Instant::now();
+        while !taken() {
+            assert!(since.elapsed() < DEADLINE, "it does not take HUP:\n{}", self.said());
+            std::thread::yield_now();
+        }
+    }
+
     /// Waits for its end.
     pub fn wait(&mut self, within: Duration) -> ExitStatus {
         let since = Instant::now();

