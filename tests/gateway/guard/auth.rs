@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::timing::compare;
-use super::{Row, each, plain, row, table, told};
+use super::{Case, each, plain, row, table, told};
 use crate::kit::answers::{json_answer, sse_answer};
 use crate::kit::client::{Client, Response, ask, ask_stream, chat_request, request};
 use crate::kit::config::{Gateway, digest};
@@ -63,7 +63,7 @@ impl Scene {
 fn thirty_six_cases_of_keys() {
     let scene = Scene::start();
     let rows = [written(&scene), lives(&scene), kept_out(&scene), everything_else(&scene)];
-    table("AU", 36, rows.into_iter().flatten().collect());
+    table("Keys", "AU", 36, rows.into_iter().flatten().collect());
 }
 
 /// A row that needs the common scene.
@@ -73,12 +73,12 @@ fn of(
     what: &'static str,
     expected: &'static str,
     run: impl FnOnce(&Scene) -> String + 'static,
-) -> Row {
+) -> Case {
     let scene = Rc::clone(scene);
     row(id, what, expected, move || run(&scene))
 }
 
-fn written(s: &Rc<Scene>) -> Vec<Row> {
+fn written(s: &Rc<Scene>) -> Vec<Case> {
     vec![
         of(s, "AU-01", "no header", "401 invalid_api_key, Bearer, three members", |s| {
             let answer = s.with(&[]);
@@ -212,7 +212,7 @@ fn written(s: &Rc<Scene>) -> Vec<Row> {
     ]
 }
 
-fn lives(s: &Rc<Scene>) -> Vec<Row> {
+fn lives(s: &Rc<Scene>) -> Vec<Case> {
     vec![
         of(s, "AU-18", "an expired key, and one that never was", "the same bytes", |s| {
             let bearer = |key: &str| plain(&s.with(&[("Authorization", &format!("Bearer {key}"))]));
@@ -289,7 +289,7 @@ fn lives(s: &Rc<Scene>) -> Vec<Row> {
     ]
 }
 
-fn kept_out(s: &Rc<Scene>) -> Vec<Row> {
+fn kept_out(s: &Rc<Scene>) -> Vec<Case> {
     vec![
         of(s, "AU-26", "the key comes before body, alias and limits", "all of 5; 0 counted for tenants, 0 asked", |s| {
             let asked = s.upstream.requests().len();
@@ -352,7 +352,7 @@ fn kept_out(s: &Rc<Scene>) -> Vec<Row> {
     ]
 }
 
-fn everything_else(s: &Rc<Scene>) -> Vec<Row> {
+fn everything_else(s: &Rc<Scene>) -> Vec<Case> {
     vec![
         of(s, "AU-31", "a client's key goes to no backend", "all of 2, 0 times in what it got", |s| {
             let from = s.upstream.requests().len();

@@ -11,7 +11,7 @@ use socket2::{Domain, Socket, Type};
 use super::nonces::crowd::Seen;
 use super::nonces::{self, Outcome};
 use super::timing::compare;
-use super::{Row, each, plain, row, table, told};
+use super::{Case, each, plain, row, table, told};
 use crate::faults::parts::{Mode, h2_answer, h2_start};
 use crate::kit::answers::{error_answer, json_answer, sse_answer};
 use crate::kit::client::{Client, ask, ask_stream, chat_request, request};
@@ -30,7 +30,7 @@ const B: &str = "bn-tenant-b";
 fn twenty_six_cases_of_tenants() {
     let crowd = Rc::new(nonces::run());
     let rows = [names(), connections(&crowd), shares(), traces()];
-    table("TN", 26, rows.into_iter().flatten().collect());
+    table("Tenants beside each other", "TN", 26, rows.into_iter().flatten().collect());
 }
 
 /// A model that says what it is called.
@@ -76,7 +76,7 @@ fn content(daemon: &Daemon, key: &str) -> String {
     }
 }
 
-fn names() -> Vec<Row> {
+fn names() -> Vec<Case> {
     vec![
         row("TN-01", "another tenant's alias, and none", "all of 3 the same bytes", || {
             let upstream = echo();
@@ -174,7 +174,7 @@ fn names() -> Vec<Row> {
     ]
 }
 
-fn connections(crowd: &Rc<Outcome>) -> Vec<Row> {
+fn connections(crowd: &Rc<Outcome>) -> Vec<Case> {
     let of = |id, what, seen: fn(&Outcome) -> String| {
         let crowd = Rc::clone(crowd);
         row(id, what, "0 foreign", move || {
@@ -262,7 +262,7 @@ fn connections(crowd: &Rc<Outcome>) -> Vec<Row> {
     ]
 }
 
-fn shares() -> Vec<Row> {
+fn shares() -> Vec<Case> {
     vec![
         row("TN-11", "A takes all of its slots", "a: 200 429 rate_limited; b: 10 of 10", || {
             let upstream = Upstream::start(|seen| {
@@ -393,7 +393,7 @@ fn shares() -> Vec<Row> {
     ]
 }
 
-fn traces() -> Vec<Row> {
+fn traces() -> Vec<Case> {
     vec![
         row("TN-19", "200 tenants x 10 aliases, and what clients invent", "no new series", || {
             let upstream = echo();

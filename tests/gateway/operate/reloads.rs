@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use super::crowd::{self, Answer, Fate, Shorts, faults};
 use super::daemons::{Process, Site, pause, resident};
 use super::farm::{Farm, Pace};
-use super::table::Table;
 use crate::kit::client::{Client, ask, ask_stream, chat_request};
 use crate::kit::config::digest;
+use crate::kit::table::Table;
 use crate::kit::{KEY, KEY_GLOBEX};
 
 /// A farm on a runtime of its own, as long as this lives.
