@@ -34,14 +34,22 @@ fn echo() -> Upstream {
     })
 }
 
-/// Tenants `a` and `b`, as YAML: the inside of each one's map but its keys.
-fn two(server: &str, pools: &str, a: &str, b: &str) -> Gateway {
+/// What the server has beside its addresses, the inside of the pools' map, and tenants.
+fn gateway(server: &str, pools: &str, tenants: &[String]) -> Gateway {
     Gateway::new().config_text(&format!(
-        "server: {{ listen: \"{{listen}}\", admin: \"{{admin}}\"{server} }}\npools: {{ {pools} }}\ntenants:\n  \
-         a: {{ keys: {{ web: {{ sha256: \"{}\" }} }}, {a} }}\n  b: {{ keys: {{ web: {{ sha256: \"{}\" }} }}, {b} }}\n",
-        digest(A),
-        digest(B)
+        "server: {{ listen: \"{{listen}}\", admin: \"{{admin}}\"{server} }}\npools: {{ {pools} }}\ntenants:\n{}",
+        tenants.concat()
     ))
+}
+
+/// A tenant with one key; `inside` is the rest of its map.
+fn tenant(name: &str, key: &str, inside: &str) -> String {
+    format!("  {name}: {{ keys: {{ web: {{ sha256: \"{}\" }} }}, {inside} }}\n", digest(key))
+}
+
+/// Tenants `a` and `b`.
+fn two(server: &str, pools: &str, a: &str, b: &str) -> Gateway {
+    gateway(server, pools, &[tenant("a", A, a), tenant("b", B, b)])
 }
 
 fn pool(name: &str, upstream: &Upstream) -> String {

@@ -2,23 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use super::{A, B, echo, models, pool, two};
+use super::{A, B, echo, gateway, models, pool, tenant, two};
 use crate::guard::timing::compare;
 use crate::guard::{Case, each, plain, row};
 use crate::kit::client::{ask, ask_stream, chat_request};
-use crate::kit::config::{Gateway, digest};
+use crate::kit::daemon::Daemon;
+use crate::kit::upstream::Upstream;
 
 pub fn cases() -> Vec<Case> {
     vec![
         row("TN-01", "another tenant's alias, and none", "all of 3 the same bytes", || {
             let upstream = echo();
-            let daemon = two(
-                "",
-                &pool("main", &upstream),
-                &models(&[("general", "main", "m")]),
-                &models(&[("private", "main", "m")]),
-            )
-            .start();
+            let daemon = private(&upstream);
             let chat = |alias: &str| plain(&daemon.client().chat_as(A, &ask(alias)));
             let get = |alias: &str| plain(&daemon.client().get(A, &format!("/v1/models/{alias}")));
             let stream = |alias: &str| plain(&daemon.client().chat_as(A, &ask_stream(alias)));
@@ -40,13 +35,7 @@ pub fn cases() -> Vec<Case> {
         }),
         row("TN-02", "time of the same", "timed", || {
             let upstream = echo();
-            let daemon = two(
-                "",
-                &pool("main", &upstream),
-                &models(&[("general", "main", "m")]),
-                &models(&[("private", "main", "m")]),
-            )
-            .start();
+            let daemon = private(&upstream);
             compare(daemon.addr(), &chat_request(A, &ask("private")), &chat_request(A, &ask("nobodys")))
         })
         .note("printed, not asserted"),
@@ -77,18 +66,13 @@ pub fn cases() -> Vec<Case> {
         ),
         row("TN-04", "lists of models", "a: one three two; b: two; empty: nothing; 3 times the same", || {
             let upstream = echo();
-            let gateway = Gateway::new().config_text(&format!(
-                "server: {{ listen: \"{{listen}}\", admin: \"{{admin}}\" }}\npools: {{ {} }}\ntenants:\n  \
-                 a: {{ keys: {{ web: {{ sha256: \"{}\" }} }}, {} }}\n  b: {{ keys: {{ web: {{ sha256: \"{}\" }} }}, {} }}\n  \
-                 empty: {{ keys: {{ web: {{ sha256: \"{}\" }} }} }}\n",
-                pool("main", &upstream),
-                digest(A),
-                models(&[("one", "main", "m"), ("three", "main", "m"), ("two", "main", "m")]),
-                digest(B),
-                models(&[("two", "main", "m")]),
-                digest("bn-empty")
-            ));
-            let daemon = gateway.start();
+            let a = models(&[("one", "main", "m"), ("three", "main", "m"), ("two", "main", "m")]);
+            let tenants = [
+                tenant("a", A, &a),
+                tenant("b", B, &models(&[("two", "main", "m")])),
+                tenant("empty", "bn-empty", ""),
+            ];
+            let daemon = gateway("", &pool("main", &upstream), &tenants).start();
             let list = |key: &str| {
                 let json = daemon.client().get(key, "/v1/models").json();
                 let ids: Vec<_> = json["data"]
@@ -104,4 +88,10 @@ pub fn cases() -> Vec<Case> {
             format!("{}; {} times the same", all(), 4 - three.len())
         }),
     ]
+}
+
+/// `general` is a's, and `private` is b's.
+fn private(upstream: &Upstream) -> Daemon {
+    let of = |alias| models(&[(alias, "main", "m")]);
+    two("", &pool("main", upstream), &of("general"), &of("private")).start()
 }

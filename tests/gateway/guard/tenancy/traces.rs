@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{A, B, content, echo, models, pool, shared};
+use super::{A, B, content, echo, gateway, models, pool, shared, tenant};
 use crate::guard::{Case, row, told};
 use crate::kit::client::{ask, request};
-use crate::kit::config::{Gateway, digest};
+use crate::kit::config::Gateway;
 use crate::kit::process::soon;
 use crate::kit::upstream::Upstream;
 
@@ -78,19 +78,11 @@ pub fn cases() -> Vec<Case> {
             || {
                 let upstream = echo();
                 let names = ["a", "ab", "A", "Ab"];
-                let tenants: String = names
-                    .iter()
-                    .map(|name| {
-                        format!(
-                            "  {name}: {{ keys: {{ web: {{ sha256: \"{}\" }} }}, {} }}\n",
-                            digest(&format!("bn-{name}")),
-                            models(&[("general", "main", &format!("of-{name}"))])
-                        )
-                    })
-                    .collect();
-                let daemon = Gateway::new()
-                .config_text(&format!("server: {{ listen: \"{{listen}}\", admin: \"{{admin}}\" }}\npools: {{ {} }}\ntenants:\n{tenants}", pool("main", &upstream)))
-                .start();
+                let tenants = names.map(|name| {
+                    let general = models(&[("general", "main", &format!("of-{name}"))]);
+                    tenant(name, &format!("bn-{name}"), &general)
+                });
+                let daemon = gateway("", &pool("main", &upstream), &tenants).start();
                 let own: Vec<_> = names
                     .iter()
                     .map(|name| content(&daemon, &format!("bn-{name}")).replace("of-", ""))
@@ -114,14 +106,9 @@ pub fn cases() -> Vec<Case> {
                 let upstream = echo();
                 let of = |b: Option<&str>| {
                     let general = models(&[("general", "main", "m")]);
-                    let a =
-                        format!("  a: {{ keys: {{ web: {{ sha256: \"{}\" }} }}, {general} }}\n", digest(A));
-                    let b = b.map(|key| format!("  b: {{ keys: {{ web: {{ sha256: \"{}\" }} }}, limits: {{ requests_per_minute: 5 }}, {general} }}\n", digest(key)));
-                    Gateway::new().config_text(&format!(
-                    "server: {{ listen: \"{{listen}}\", admin: \"{{admin}}\" }}\npools: {{ {} }}\ntenants:\n{a}{}",
-                    pool("main", &upstream),
-                    b.unwrap_or_default()
-                ))
+                    let limited = format!("limits: {{ requests_per_minute: 5 }}, {general}");
+                    let tenants = [Some(tenant("a", A, &general)), b.map(|key| tenant("b", key, &limited))];
+                    gateway("", &pool("main", &upstream), &tenants.into_iter().flatten().collect::<Vec<_>>())
                 };
                 let daemon = of(Some(B)).start();
                 let change = |to: Option<&str>| {
@@ -207,22 +194,10 @@ pub fn cases() -> Vec<Case> {
 
 /// So many tenants with so many aliases each.
 fn many(upstream: &Upstream, tenants: usize, aliases: usize) -> Gateway {
-    let models: Vec<_> = (0..aliases)
-        .map(|alias| {
-            let name = if alias == 0 { "general".to_owned() } else { format!("alias-{alias}") };
-            format!("{name}: {{ routes: [ {{ pool: main, model: m }} ] }}")
-        })
-        .collect();
-    let models = models.join(", ");
-    let mut text = format!(
-        "server: {{ listen: \"{{listen}}\", admin: \"{{admin}}\" }}\npools: {{ {} }}\ntenants:\n",
-        pool("main", upstream)
-    );
-    for tenant in 0..tenants {
-        text += &format!(
-            "  t{tenant}: {{ keys: {{ web: {{ sha256: \"{}\" }} }}, models: {{ {models} }} }}\n",
-            digest(&format!("{A}-{tenant}"))
-        );
-    }
-    Gateway::new().config_text(&text)
+    let aliases: Vec<_> = (1..aliases).map(|alias| format!("alias-{alias}")).collect();
+    let aliases: Vec<_> = std::iter::once("general").chain(aliases.iter().map(String::as_str)).collect();
+    let models = models(&aliases.iter().map(|alias| (*alias, "main", "m")).collect::<Vec<_>>());
+    let tenants: Vec<_> =
+        (0..tenants).map(|number| tenant(&format!("t{number}"), &format!("{A}-{number}"), &models)).collect();
+    gateway("", &pool("main", upstream), &tenants)
 }
