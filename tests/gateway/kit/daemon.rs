@@ -124,6 +124,13 @@ impl Daemon {
             .expect("the configuration can be written");
     }
 
+    /// Waits until what the file says now is taken.
+    pub fn reload(&self) {
+        let generation = self.metric("byname_config_generation").expect("a running gateway has one");
+        self.signal("HUP");
+        self.wait_metric("byname_config_generation", generation + 1.0);
+    }
+
     /// The process's id.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -23,6 +23,7 @@ pub mod redis;
 pub mod script;
 pub mod scripts;
 pub mod sse;
+pub mod table;
 pub mod tls;
 pub mod upstream;
 

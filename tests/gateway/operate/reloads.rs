@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use super::crowd::{self, Answer, Fate, Shorts, faults};
 use super::daemons::{Process, Site, pause, resident};
 use super::farm::{Farm, Pace};
-use super::table::Table;
 use crate::downstream::parts::paused;
 use crate::kit::client::{Client, ask, ask_stream, chat_request};
 use crate::kit::config::digest;
+use crate::kit::table::Table;
 use crate::kit::upstream::Upstream;
 use crate::kit::{KEY, KEY_GLOBEX};
 

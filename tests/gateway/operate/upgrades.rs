@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::crowd::{self, Shorts, faults};
 use super::daemons::{Process, Site, open_files, pause, signal};
 use super::reloads::{Field, finish, open, serving};
-use super::table::Table;
 use crate::kit::client::{Client, ask};
+use crate::kit::table::Table;
 
 pub fn cases(table: &mut Table) {
     table.case("RL-15", "10 upgrades, 100 open streams, 200 requests/s", ten_upgrades);

@@ -28,8 +28,7 @@ fn a_file_is_read_at_the_start_and_again_on_a_reload() {
     assert_eq!(daemon.client().chat(&ask("# not these, a knife")).status, 200);
 
     std::fs::write(&file, "knife\n").expect("a file for the words");
-    daemon.signal("HUP");
-    daemon.wait_metric("byname_config_generation", 2.0);
+    daemon.reload();
     assert_blocked(&daemon.client().chat(&ask("a knife")), "knife");
     assert_eq!(daemon.client().chat(&ask("a bomb")).status, 200);
 
