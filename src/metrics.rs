@@ -106,6 +106,8 @@ pub struct CapMetrics {
     pub max_event: IntCounter,
     pub max_response: IntCounter,
     pub max_buffered: IntCounter,
+    /// A tenant's share of it.
+    pub max_buffered_share: IntCounter,
 }
 
 /// How a token count was learnt.
@@ -312,6 +314,7 @@ impl Metrics {
                 max_event: cap_hits.with_label_values(&["max_event"]),
                 max_response: cap_hits.with_label_values(&["max_response"]),
                 max_buffered: cap_hits.with_label_values(&["max_buffered"]),
+                max_buffered_share: cap_hits.with_label_values(&["max_buffered_share"]),
             },
             connections: ConnectionMetrics::new(&registry)?,
             process: ProcessMetrics::new()?,

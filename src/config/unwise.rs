@@ -35,6 +35,7 @@ pub fn unwise(plan: &Plan) -> Vec<Fault> {
     }
     few(&mut all, "backends", plan.pools.iter().flat_map(readable_backends));
     all.extend(readable_store(plan));
+    all.extend(one_body(plan));
     few(&mut all, "moderators", plan.policies.iter().filter_map(readable_moderator));
     few(&mut all, "aliases", plan.tenants.iter().flat_map(|tenant| unlimited(plan, tenant)));
     all
@@ -107,6 +108,13 @@ fn readable_store(plan: &Plan) -> Option<Fault> {
     let what = if store.password.is_some() { "its password and all counts" } else { "all counts" };
     let wrong = format!("is a public address without TLS: {what} can be read and changed on the way");
     Some(fault(Way::to("limits_store").field("redis"), wrong, "write rediss://, or use a private network"))
+}
+
+/// One tenant's longest body is more than its half, and it may send that.
+fn one_body(plan: &Plan) -> Option<Fault> {
+    let tight = plan.tenants.len() > 1 && plan.clients.max_buffered / 2 < plan.caps.max_body;
+    let wrong = "has no room for two bodies of `max_body`: with one, a tenant keeps the others out";
+    tight.then(|| fault(Way::to("server").field("max_buffered"), wrong, "raise it, or lower `max_body`"))
 }
 
 fn readable_moderator(policy: &PolicyPlan) -> Option<Fault> {
@@ -217,6 +225,18 @@ mod tests {
             said[0].starts_with("t:1:24: limits_store.redis: is a public address without TLS"),
             "{said:#?}"
         );
+    }
+
+    #[test]
+    fn tenants_have_room_for_a_body_each() {
+        let one =
+            text("max_body: 1MiB, max_buffered: 2097151, listen: 127.0.0.1:8080", DEMO_KEY, LIMITS, NEAR);
+        assert_eq!(said(&one), [""; 0]);
+        let other = "  globex: { limits: { concurrent: 9 }, keys: {}, models: {} }\n";
+        let told = said(&format!("{one}{other}"));
+        assert_eq!(told.len(), 1, "{told:#?}");
+        assert!(told[0].starts_with("t:1:41: server.max_buffered: has no room for two bodies"), "{told:#?}");
+        assert_eq!(said(&format!("{one}{other}").replace("2097151", "2MiB")), [""; 0]);
     }
 
     #[test]

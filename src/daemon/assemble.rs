@@ -119,6 +119,7 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
             id: tenant.id.clone(),
             catalog: catalog(tenant, plan, &mut routes, &root, &policies, metrics, ledger),
             limit: limit(&book, &ledger::tenant_name(&tenant.id), tenant.limits),
+            buffered: ledger.buffered(&tenant.id),
             book,
             unnamed: metrics.alias(tenant.id.as_str(), ""),
         });

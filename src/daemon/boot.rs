@@ -39,10 +39,10 @@ use crate::config::plan::{ListenAddress, Listener, Plan, Speaks};
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
 use crate::proxy::access_log::AccessLog;
-use crate::proxy::buffered::Buffered;
 use crate::proxy::door;
 use crate::proxy::door::entrance::{Entrance, Greeting};
 use crate::proxy::life::{Life, Stage};
+use crate::rules::buffered::Buffered;
 
 /// What a listener's connections write through. Head and body of an ordinary answer fit, and so leave
 /// in one send.

@@ -1,10 +1,11 @@
-//! What has been used of limits, and learnt of tokens, whatever the configuration of the day.
+//! What has been used of limits, what is held, and learnt of tokens, whatever the configuration of the day.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::names::{Alias, PoolName, TenantId};
+use crate::rules::buffered::Buffered;
 use crate::rules::limits::book::Book;
 use crate::rules::limits::period::{Change, Spent};
 use crate::rules::tokens::Learned;
@@ -14,6 +15,7 @@ use crate::rules::tokens::Learned;
 pub struct Ledger {
     tenants: Shelf<TenantId, Book>,
     pools: Shelf<PoolName, Book>,
+    buffered: Shelf<TenantId, Buffered>,
     learned: Shelf<(TenantId, Alias), Learned>,
 }
 
@@ -43,6 +45,11 @@ impl Ledger {
     /// Where a pool is counted.
     pub fn pool(&self, pool: &PoolName) -> Arc<Book> {
         self.pools.get(pool.clone())
+    }
+
+    /// Where a tenant's request bodies in memory are counted.
+    pub fn buffered(&self, tenant: &TenantId) -> Buffered {
+        Buffered::clone(&self.buffered.get(tenant.clone()))
     }
 
     /// What an alias's requests have taught us.

@@ -6,7 +6,6 @@
 pub mod access_log;
 mod admit;
 mod answer;
-pub mod buffered;
 mod corked;
 pub mod door;
 mod exchange;
@@ -38,7 +37,6 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use self::access_log::AccessLog;
 use self::admit::Admitted;
-use self::buffered::Buffered;
 use self::door::seats::Seats;
 use self::exchange::{Client, Exchange, Stage};
 use self::intake::NoBody;
@@ -48,6 +46,7 @@ use crate::config::live::Live;
 use crate::config::snapshot::Snapshot;
 use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::Metrics;
+use crate::rules::buffered::Buffered;
 
 /// The type of the error that a refusal of ours travels through Pingora as.
 const REFUSED: ErrorType = ErrorType::Custom("byname: refused");

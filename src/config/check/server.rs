@@ -37,7 +37,11 @@ pub(super) const FIELDS: &[Field] = &[
         Form::Whole(1, 1_000_000),
         "of one IPv4 address, or one IPv6 network (/64)",
     ),
-    may("max_buffered", Form::Size, "request bodies in memory, all clients together"),
+    may(
+        "max_buffered",
+        Form::Size,
+        "request bodies in memory, all clients together; of several tenants, one has half of what the others leave",
+    ),
     may("drain", Form::Duration, "for running streams, after SIGTERM"),
     may("dns", Form::List(&Form::Text, 0), "resolvers such as 127.0.0.53:53; none are the system's"),
     may("openai_models", Form::Truth, "whether /v1/models also has `created` and `owned_by`"),
