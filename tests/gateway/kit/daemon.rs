@@ -2,9 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use serde_json::Value;
 
 use super::client::{Client, Response};
 use super::config::Gateway;
+use super::folder::Folder;
 use super::{DEADLINE, ports};
 
 /// How long a start may take on a busy machine.
@@ -24,7 +24,7 @@ const TRIES: usize = 3;
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
-    folder: PathBuf,
+    folder: Folder,
     listen: SocketAddr,
     admin: SocketAddr,
     stdout: Lines,
@@ -46,7 +46,7 @@ impl Daemon {
 
     fn try_start(gateway: &Gateway) -> Result<Self, String> {
         let (listen, admin) = (ports::free(), ports::free());
-        let folder = fresh_folder();
+        let folder = Folder::new("test");
         let config = folder.join("byname.yaml");
         std::fs::write(&config, gateway.text(listen, admin)).expect("the configuration can be written");
         let mut child = command(gateway)
@@ -216,7 +216,6 @@ impl Drop for Daemon {
         // Both fail only when the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -254,14 +253,6 @@ fn ready(admin: SocketAddr) -> bool {
 /// Between two looks at something that cannot be waited for.
 fn pause() {
     thread::sleep(Duration::from_millis(5));
-}
-
-fn fresh_folder() -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("byname-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let folder = Path::new(&std::env::temp_dir()).join(name);
-    std::fs::create_dir_all(&folder).expect("a folder for the test's files");
-    folder
 }
 
 /// The lines of a pipe, read as they come so that the process never waits for us.

@@ -12,6 +12,7 @@ pub mod config;
 pub mod daemon;
 pub mod deaf;
 pub mod dns;
+pub mod folder;
 pub mod golden;
 pub mod h2;
 pub mod h2_upstream;

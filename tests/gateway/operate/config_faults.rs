@@ -135,7 +135,7 @@ fn holds(text: &str, words: &str) -> bool {
 
 /// Removes what the fault before has left.
 fn tidy(site: &Site) {
-    for entry in fs::read_dir(&site.folder).expect("our own folder").map_while(Result::ok) {
+    for entry in fs::read_dir(&*site.folder).expect("our own folder").map_while(Result::ok) {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name == "run" || name.starts_with("events") {
             continue;
