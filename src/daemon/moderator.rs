@@ -20,7 +20,7 @@ use crate::metrics::Moderated;
 use crate::names::Secret;
 use crate::proxy::peer::{self, Connection};
 use crate::rules::content::Moderator;
-use crate::rules::headers::{Door, UpwardHead};
+use crate::rules::headers::{self, Door, UpwardHead};
 use crate::rules::reach::{Reach, ServerName, Tls};
 use crate::wire::moderation::{answer, question};
 use crate::wire::sieve::Verdict;
@@ -73,8 +73,7 @@ impl HttpModerator {
             Scheme::Http => (None, 80),
             Scheme::Https => (Some(Tls { server_name: ServerName::new(&plan.host)?, material: None }), 443),
         };
-        let bracketed = if plan.host.contains(':') { format!("[{}]", plan.host) } else { plan.host.clone() };
-        let host = if plan.port == usual { bracketed } else { format!("{bracketed}:{}", plan.port) };
+        let host = headers::host(&plan.host, plan.port, usual);
         Some(Self(Arc::new(Service {
             host: plan.host.clone(),
             port: plan.port,
