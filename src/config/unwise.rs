@@ -8,6 +8,7 @@ use super::place::{Fault, Way, Weight};
 use super::plan::{
     Access, Boot, KeyPlan, ListenAddress, ModelPlan, Plan, PolicyPlan, PoolPlan, Scheme, TenantPlan,
 };
+use super::url::is_near;
 use crate::names::KeyDigest;
 
 /// How many warnings of one kind are told. Who has more of them has a habit, not a slip.
@@ -137,9 +138,8 @@ enum Reach {
 fn reach(host: &str) -> Reach {
     const PRIVATE: [&str; 8] =
         [".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test", ".example", ".invalid"];
-    let near = match host.parse::<IpAddr>().map(|address| address.to_canonical()) {
-        Ok(IpAddr::V4(v4)) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
-        Ok(IpAddr::V6(v6)) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    let near = match host.parse::<IpAddr>() {
+        Ok(address) => is_near(address),
         Err(_) => !host.contains('.') || PRIVATE.iter().any(|end| host.ends_with(end)),
     };
     if near { Reach::Near } else { Reach::Public }

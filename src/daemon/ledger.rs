@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use super::held;
 use crate::names::{Alias, PoolName, TenantId};
 use crate::rules::buffered::Buffered;
 use crate::rules::limits::book::Book;
@@ -29,7 +30,7 @@ impl<K, V> Default for Shelf<K, V> {
 
 impl<K: Eq + Hash, V: Default> Shelf<K, V> {
     fn get(&self, key: K) -> Arc<V> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone()
+        held(&self.0).entry(key).or_default().clone()
     }
 }
 
@@ -59,8 +60,7 @@ impl Ledger {
 
     /// What has been used of days and months, of all tenants and their keys.
     pub fn used(&self) -> Vec<Used> {
-        let books: Vec<_> =
-            self.tenants.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let books: Vec<_> = held(&self.tenants.0).values().cloned().collect();
         let used = |book: Arc<Book>| book.spent();
         books.into_iter().flat_map(used).map(|(name, day, month)| (name.to_string(), day, month)).collect()
     }
