@@ -32,7 +32,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts the binary with this configuration and waits until `/readyz` says 200.
+    /// Starts the binary with this configuration and waits until it says that it serves, and `/readyz` says 200.
     pub(super) fn start(gateway: &Gateway) -> Self {
         for _ in 1..TRIES {
             match Self::try_start(gateway) {
@@ -199,7 +199,8 @@ impl Daemon {
                     self.stderr.whole()
                 ));
             }
-            if ready(self.admin) {
+            // By its own word first: if its ports were taken meanwhile, it is somebody else who is ready there.
+            if self.stderr.text().contains("serving on ") && ready(self.admin) {
                 return Ok(());
             }
             pause();
