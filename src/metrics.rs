@@ -63,8 +63,8 @@ pub struct Metrics {
     pub stale_connections: IntCounter,
     /// Clients that left before their answer was complete.
     pub disconnects: IntCounter,
-    /// Access-log lines that were dropped because their reader was too slow.
-    pub log_lines_dropped: IntCounter,
+    /// Lines of a log that nobody will read: the reader was too slow, or the disk full.
+    pub log_lines_dropped: IntCounterVec,
     /// Bytes of request bodies that are held in memory now; set when somebody asks.
     pub body_bytes: IntGauge,
     /// How often a cap on sizes refused something.
@@ -264,9 +264,10 @@ impl Metrics {
                 "client_disconnects_total",
                 "Clients that left before their answer was complete.",
             )?,
-            log_lines_dropped: counter(
+            log_lines_dropped: counters(
                 "log_lines_dropped_total",
-                "Access-log lines dropped because their reader was too slow.",
+                "Lines of a log dropped because their reader was too slow, or the disk full.",
+                &["log"],
             )?,
             body_bytes: gauge("body_bytes", "Bytes of request bodies held in memory now.")?,
             config_generation: gauge("config_generation", "Configurations taken since the start.")?,

@@ -6,6 +6,7 @@
 mod dns;
 mod keys;
 mod limits;
+mod log;
 mod path;
 mod pools;
 mod queue;
@@ -21,7 +22,7 @@ use super::raw::Node;
 
 /// What an included file is for.
 const TENANTS: &str = "tenants";
-const TOP: [&str; 5] = ["server", "limits_store", "pools", TENANTS, "include"];
+const TOP: [&str; 6] = ["server", "log", "limits_store", "pools", TENANTS, "include"];
 
 /// A file and its tree, if it has one.
 pub(super) type Tree<'a> = (File<'a>, Result<Node, Told>);
@@ -39,6 +40,7 @@ pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Tol
     };
     let top = main.fields(&TOP, out)?;
     let server = server::server(&top.section("server"), out);
+    let log = log::log(&top.section("log"), out);
     let store = top.or("limits_store", None, out, |at, out| store::store(at, out).map(Some));
     let pools_at = top.need("pools", "write at least one pool with a backend", out);
     let pools = pools_at.and_then(|at| pools::pools(&at, out));
@@ -75,6 +77,7 @@ pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Tol
         rate_limit_headers: server.rate_limit_headers,
         unknown_keys_per_minute: server.unknown_keys_per_minute,
         store: store?,
+        log: log?,
         pools: pools?,
         tenants: tenants?,
     })

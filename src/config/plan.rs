@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use log::LevelFilter;
+
 use crate::error::Scope;
 use crate::names::{Alias, BackendName, KeyDigest, KeyId, ModelName, PoolName, TenantId};
 pub use crate::rules::balance::Balance;
@@ -39,6 +41,7 @@ pub struct Plan {
     pub unknown_keys_per_minute: u64,
     /// What several gateways count together in; `None` is each for itself.
     pub store: Option<StorePlan>,
+    pub log: LogPlan,
     /// In the order of the file.
     pub pools: Vec<PoolPlan>,
     /// In the order of the file.
@@ -174,6 +177,36 @@ pub struct StorePlan {
     pub instances: usize,
     /// What every key in the store starts with: 1 to 64 of `A-Z a-z 0-9 . _ -`.
     pub prefix: String,
+}
+
+/// What is told of requests and of the daemon's life, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPlan {
+    /// How much is told of the daemon's life; `None` is what the environment says.
+    pub level: Option<LevelFilter>,
+    pub form: LogForm,
+    /// Where the events of the daemon's life go.
+    pub events: LogTarget,
+    /// Where the line of each request goes; `None` is nowhere.
+    pub access: Option<LogTarget>,
+}
+
+/// What a line of a log looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogForm {
+    /// A JSON object.
+    Json,
+    /// Words for people: a time, and what there is to say.
+    Text,
+}
+
+/// Where lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    Stdout,
+    Stderr,
+    /// Is appended to.
+    File(PathBuf),
 }
 
 /// Backends that can answer for each other.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::plan::{Caps, Clients};
+use crate::config::plan::{Caps, Clients, LogForm};
 use crate::metrics::AliasMetrics;
 use crate::names::TenantId;
 use crate::rules::auth::{KeyRing, Principal};
@@ -23,6 +23,8 @@ pub struct Snapshot {
     /// What ticks are counted from.
     pub origin: Origin,
     pub limiting: Limiting,
+    /// What the line of a request looks like; `None` writes none.
+    pub access: Option<LogForm>,
     /// Every pool that a route leads to, and those that none does.
     pub pools: Vec<Arc<Pool>>,
     pub keys: KeyRing,

@@ -120,6 +120,7 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
         clients: plan.clients,
         origin: fleet.origin,
         limiting,
+        access: plan.log.access.as_ref().map(|_| plan.log.form),
         pools,
         keys,
         tenants,

@@ -9,13 +9,13 @@ pub mod cli;
 mod control;
 pub mod demo;
 mod detach;
-mod events;
 pub mod fleet;
 mod handover;
 mod keeper;
 pub mod keygen;
 mod ledger;
 pub mod load;
+mod log;
 mod notify;
 mod observe;
 mod probe;
@@ -65,7 +65,7 @@ pub fn run(command: cli::Command) -> ExitCode {
         }
         cli::Command::Serve { file, upgrade, background: _ } => {
             detach::leave_terminal();
-            events::start();
+            log::start();
             match load::load(&file) {
                 Ok(loaded) => match boot::serve(&loaded, boot::Start { file, upgrade }) {
                     Ok(code) => code,

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use super::assemble::{Lasting, assemble};
 use super::load::{self, Loaded};
+use super::log::Logs;
 use super::{certificates, notify};
 use crate::config::changed;
 use crate::config::live::Live;
@@ -38,6 +39,7 @@ pub struct Reloader {
     pub lasting: Lasting,
     /// In the order of the listeners.
     entrances: Vec<Arc<Entrance>>,
+    logs: Logs,
     running: Mutex<Plan>,
     report: Mutex<Report>,
     /// Configurations that some request may still hold.
@@ -53,6 +55,7 @@ impl Reloader {
         gateway: Gateway,
         entrances: Vec<Arc<Entrance>>,
         lasting: Lasting,
+        logs: Logs,
     ) -> Self {
         let Gateway { live, metrics, .. } = gateway;
         metrics.config_generation.set(1);
@@ -60,7 +63,7 @@ impl Reloader {
         let report = Report { at: SystemTime::now(), complaints: Vec::new(), warnings, generation: 1 };
         let (running, report) = (Mutex::new(loaded.plan.clone()), Mutex::new(report));
         let held = Mutex::new(vec![Arc::downgrade(&live.load())]);
-        Self { file, live, metrics, lasting, entrances, running, report, held }
+        Self { file, live, metrics, lasting, entrances, logs, running, report, held }
     }
 
     /// How many configurations are in use: the one that runs, and those that requests began with and still hold.
@@ -137,12 +140,15 @@ impl Reloader {
         let assembled = assembled.map_err(|faults| lines(loaded.located(&faults)))?;
         let shown = certificates::of_listeners(&loaded.plan.certificates);
         let shown = shown.map_err(|faults| lines(loaded.located(&faults)))?;
+        let opened = super::log::open(&loaded.plan.log);
+        let opened = opened.map_err(|faults| lines(loaded.located(&faults)))?;
         let warnings = warn(&loaded, &assembled.unwise);
         for (place, certificates) in shown {
             if let Some(entrance) = self.entrances.get(place) {
                 entrance.renew(certificates);
             }
         }
+        self.logs.take(opened, &loaded.plan.log);
         self.live.swap(assembled.begin(&self.lasting.fleet));
         self.in_use();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);

@@ -14,6 +14,7 @@ mod gathered;
 mod held;
 mod intake;
 pub mod life;
+pub mod lines;
 mod network;
 mod next;
 pub mod peer;
@@ -34,13 +35,13 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
-use self::access_log::AccessLog;
 use self::admit::Admitted;
 use self::buffered::Buffered;
 use self::door::seats::Seats;
 use self::exchange::{Client, Exchange, Stage};
 use self::intake::NoBody;
 use self::life::Life;
+use self::lines::Lines;
 use self::shield::Shield;
 use crate::config::live::Live;
 use crate::config::snapshot::Snapshot;
@@ -58,7 +59,8 @@ const MAX_INTERIM: usize = 16;
 pub struct Gateway {
     pub live: Arc<Live<Snapshot>>,
     pub metrics: Arc<Metrics>,
-    pub log: AccessLog,
+    /// The lines of requests.
+    pub log: Lines,
     pub shield: Arc<Shield>,
     pub life: Arc<Life>,
     pub seats: Arc<Seats>,
