@@ -14,6 +14,7 @@ mod secret;
 mod server;
 mod store;
 mod tenants;
+mod tracing;
 
 use super::at::{At, every};
 use super::complaint::{Complaints, File, Told};
@@ -22,7 +23,7 @@ use super::raw::Node;
 
 /// What an included file is for.
 const TENANTS: &str = "tenants";
-const TOP: [&str; 6] = ["server", "log", "limits_store", "pools", TENANTS, "include"];
+const TOP: [&str; 7] = ["server", "log", "tracing", "limits_store", "pools", TENANTS, "include"];
 
 /// A file and its tree, if it has one.
 pub(super) type Tree<'a> = (File<'a>, Result<Node, Told>);
@@ -41,6 +42,7 @@ pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Tol
     let top = main.fields(&TOP, out)?;
     let server = server::server(&top.section("server"), out);
     let log = log::log(&top.section("log"), out);
+    let tracing = top.or("tracing", None, out, |at, out| tracing::tracing(at, out).map(Some));
     let store = top.or("limits_store", None, out, |at, out| store::store(at, out).map(Some));
     let pools_at = top.need("pools", "write at least one pool with a backend", out);
     let pools = pools_at.and_then(|at| pools::pools(&at, out));
@@ -78,6 +80,7 @@ pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Tol
         unknown_keys_per_minute: server.unknown_keys_per_minute,
         store: store?,
         log: log?,
+        tracing: tracing?,
         pools: pools?,
         tenants: tenants?,
     })

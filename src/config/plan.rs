@@ -17,6 +17,7 @@ pub use crate::rules::breaker::BreakerRules;
 pub use crate::rules::limits::{LimitRules, QueueRules};
 pub use crate::rules::retry::RetryRules;
 pub use crate::rules::timeouts::Timeouts;
+pub use crate::rules::trace::Passing;
 use crate::wire::completion::Expose;
 
 /// A whole configuration.
@@ -42,6 +43,8 @@ pub struct Plan {
     /// What several gateways count together in; `None` is each for itself.
     pub store: Option<StorePlan>,
     pub log: LogPlan,
+    /// Who is told what requests went through; `None` is nobody.
+    pub tracing: Option<TracingPlan>,
     /// In the order of the file.
     pub pools: Vec<PoolPlan>,
     /// In the order of the file.
@@ -209,6 +212,23 @@ pub enum LogTarget {
     File(PathBuf),
 }
 
+/// A collector of traces that speaks OTLP over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TracingPlan {
+    pub scheme: Scheme,
+    /// Host name or address, without brackets.
+    pub host: String,
+    pub port: u16,
+    /// With its first slash.
+    pub path: String,
+    /// How many requests of a hundred are traced at most.
+    pub sample: u8,
+    /// What every post says besides: names in small letters.
+    pub headers: Vec<(String, SecretRef)>,
+    /// How long one post may take, connecting included.
+    pub timeout: Duration,
+}
+
 /// Backends that can answer for each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolPlan {
@@ -228,6 +248,8 @@ pub struct PoolPlan {
     pub retry: RetryRules,
     /// Request fields that we do not know and that this pool gets all the same.
     pub forward_fields: Vec<String>,
+    /// Whether its backends learn of a request's trace.
+    pub passing: Passing,
     /// Of all tenants together; nothing by day or month.
     pub limits: LimitRules,
 }

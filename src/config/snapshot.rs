@@ -12,6 +12,7 @@ use crate::rules::limits::book::{Book, Limit};
 use crate::rules::pools::Pool;
 use crate::rules::store::Store;
 use crate::rules::tick::Origin;
+use crate::rules::trace::Tracing;
 
 /// One generation of the configuration, ready for requests. A request keeps the one it started with.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub limiting: Limiting,
     /// What the line of a request looks like; `None` writes none.
     pub access: Option<LogForm>,
+    /// Which requests are traced; `None` looks at no trace at all.
+    pub tracing: Option<Tracing>,
     /// Every pool that a route leads to, and those that none does.
     pub pools: Vec<Arc<Pool>>,
     pub keys: KeyRing,

@@ -31,6 +31,7 @@ pub mod signals;
 mod sockets;
 pub mod stop;
 pub mod store;
+mod tracing;
 mod watch;
 
 use std::fmt::Display;

@@ -161,6 +161,7 @@ impl Leaving {
             }
             (Some(_), true, None) | (None, _, _) => {}
         }
+        super::tracing::flush(&self.live.load());
         log::info!("stopped");
         self.logs.flush();
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::exchange::{Client, Exchange, Relay, Stage};
 use super::lines::{Lines, Priority};
+use super::trace::{self, Ended};
 use super::verdict;
 use crate::config::plan::LogForm;
 use crate::error::Fault;
@@ -85,13 +86,12 @@ pub fn remember(log: &Lines, metrics: &Metrics, exchange: &mut Exchange) {
         metrics.disconnects.inc();
     }
     let mut tokens = None;
-    let mut first_token = None;
+    let mut first = None;
     let mut backend = None;
     if let Some(relay) = relay {
-        if let Some(first) = relay.tally.first_useful {
-            let wait = first - exchange.arrived;
+        first = relay.tally.first_useful.map(|first| first - exchange.arrived);
+        if let Some(wait) = first {
             of.first_token.observe(wait.as_secs_f64());
-            first_token = Some(millis(wait));
         }
         tokens = used(relay);
         if let Some(used) = tokens {
@@ -106,11 +106,16 @@ pub fn remember(log: &Lines, metrics: &Metrics, exchange: &mut Exchange) {
         let asked = exchange.entry.as_ref().and_then(|entry| relay.asked(entry));
         backend = asked.map(|(_, backend, _)| backend.name.as_str());
     }
+    if exchange.following.is_some() {
+        let error = error.as_ref();
+        let tokens = tokens.map(|tokens| (tokens.prompt_tokens, tokens.completion_tokens));
+        trace::hand_over(exchange, relay, &Ended { at: end, status, error, tokens, first });
+    }
     let Some(form) = exchange.snapshot.access else { return };
     let line = Line {
         time: timestamp(exchange.wall),
         request_id: exchange.id.as_str(),
-        trace_id: None,
+        trace_id: exchange.following.as_ref().and_then(|following| following.trace_id()),
         tenant: exchange.caller.as_ref().map(|caller| caller.tenant.as_str()),
         key: exchange.caller.as_ref().map(|caller| caller.key.as_str()),
         alias: exchange.entry.as_ref().map(|entry| entry.alias.as_str()),
@@ -123,7 +128,7 @@ pub fn remember(log: &Lines, metrics: &Metrics, exchange: &mut Exchange) {
         bytes_down: relay.map_or(0, |relay| relay.tally.bytes_down),
         tokens,
         charged_tokens: charged,
-        first_token_ms: first_token,
+        first_token_ms: first.map(millis),
         duration_ms: millis(end - exchange.arrived),
     };
     let mut text = Vec::with_capacity(512);
@@ -139,6 +144,11 @@ pub fn remember(log: &Lines, metrics: &Metrics, exchange: &mut Exchange) {
 /// Counts how the last attempt ended, unless its failure has been counted.
 fn count_attempt(exchange: &mut Exchange) {
     let Ok((relay, entry, snapshot)) = exchange.relay() else { return };
+    match relay.control.fault() {
+        Some(fault) => trace::leg_ends(relay, Some(fault.label())),
+        None if relay.control.is_over() => trace::leg_ends(relay, None),
+        None => trace::leg_ends(relay, Some("client_left")),
+    }
     let now = snapshot.origin.tick(Instant::now());
     match relay.control.fault() {
         Some(fault) => verdict::settle(relay, entry, fault, now),

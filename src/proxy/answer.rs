@@ -193,6 +193,7 @@ fn whole(
     let done = completion::rewrite(gathered.bytes(), &relay.voice, entry.expose)?;
     relay.tally.usage = done.usage;
     relay.tally.delivered = done.delivered;
+    relay.tally.ends = done.ends;
     relay.tally.first_useful = Some(now);
     relay.control.release(Framing::Whole);
     relay.control.complete(now);
@@ -217,6 +218,7 @@ fn events(
     }
     relay.tally.delivered = rewriter.delivered();
     relay.tally.usage = rewriter.usage();
+    relay.tally.ends = rewriter.ends();
     if rewriter.events() != before || rewriter.done() {
         let now = Instant::now();
         relay.control.heard(now);

@@ -22,6 +22,7 @@ mod quota;
 mod reply;
 pub mod shield;
 mod timer;
+mod trace;
 mod verdict;
 
 use std::sync::Arc;
@@ -83,6 +84,9 @@ impl ProxyHttp for Gateway {
         let real = &mut session.downstream_session;
         exchange.way_back = held::give_back(real);
         real.set_write_timeout(Some(exchange.snapshot.caps.write_timeout));
+        if let Some(tracing) = &exchange.snapshot.tracing {
+            exchange.following = trace::follow(tracing, real.req_header(), &exchange.id);
+        }
         let Self { shield, life, buffered, metrics, .. } = self;
         match admit::admit(real, exchange, shield, life, buffered, metrics).await {
             Ok(Admitted::Page(body)) => {
@@ -92,7 +96,8 @@ impl ProxyHttp for Gateway {
                 }
                 Ok(true)
             }
-            Ok(Admitted::Relay(relay)) => {
+            Ok(Admitted::Relay(mut relay)) => {
+                relay.legs = exchange.following.as_ref().and_then(|following| following.legs());
                 let last_words = exchange.entry.as_ref().map(|entry| entry.last_words.clone());
                 let control = relay.control.clone();
                 held::hold(real, peer::blank_head()?, control, last_words.unwrap_or_default());
@@ -121,12 +126,16 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<()> {
         let id = exchange.id.header();
+        let context = trace::upward(exchange);
         let (relay, entry, _) = exchange.relay().map_err(refused)?;
         let (_, _, ours) = relay.asked(entry).ok_or_else(|| refused(GatewayError::Internal("no_route")))?;
         let version = head.version;
         *head = ours.for_body(relay.outgoing.len(), id)?;
         // Pingora has entered what the connection speaks, and asks for it again.
         head.set_version(version);
+        for (name, value) in context {
+            head.insert_header(name, value)?;
+        }
         Ok(())
     }
 

@@ -19,5 +19,6 @@ pub mod store;
 pub mod tick;
 pub mod timeouts;
 pub mod tokens;
+pub mod trace;
 pub mod vitals;
 pub mod window;

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::answer::{Answer, Choice, Said, reported};
-use super::finish::Finish;
+use super::finish::{Ends, Finish};
 use super::lenient::{Count, Object};
 use super::logprobs;
 use super::pen::Pen;
@@ -36,6 +36,8 @@ pub struct Completion {
     pub usage: Option<Usage>,
     /// How much of the model's text the body holds.
     pub delivered: Delivered,
+    /// Why its choices ended.
+    pub ends: Ends,
 }
 
 /// Rebuilds the body of a backing model's whole answer.
@@ -61,8 +63,8 @@ pub fn rewrite(body: &[u8], voice: &Voice, expose: Expose) -> Result<Completion,
         usage.write(&mut pen);
     }
     pen.raw(b"}");
-    let delivered = pen.delivered();
-    Ok(Completion { body: pen.into_bytes().into(), usage, delivered })
+    let (delivered, ends) = (pen.delivered(), pen.ends());
+    Ok(Completion { body: pen.into_bytes().into(), usage, delivered, ends })
 }
 
 fn write_choice(
@@ -140,7 +142,10 @@ pub(super) fn finish(choice: &Choice<'_>) -> Result<Option<Finish>, UpstreamFaul
 pub(super) fn write_finish(pen: &mut Pen, finish: Option<Finish>) {
     pen.key("finish_reason");
     match finish {
-        Some(finish) => pen.string(finish.word()),
+        Some(finish) => {
+            pen.ended(finish);
+            pen.string(finish.word());
+        }
         None => pen.raw(b"null"),
     }
 }

@@ -10,6 +10,7 @@ use super::answer::Answer;
 use super::chunk::{self, Manner, Written};
 use super::completion::Expose;
 use super::events::{Event, Splitter};
+use super::finish::Ends;
 use super::pen::Pen;
 use super::rejection;
 use super::tool_calls::Tracks;
@@ -56,6 +57,7 @@ impl SseRewriter {
             pen: Pen::default(),
             events: 0,
             delivered: Delivered::default(),
+            ends: Ends::default(),
         };
         Self { splitter: Splitter::new(max_event), teller, life: Life::Open }
     }
@@ -127,6 +129,11 @@ impl SseRewriter {
         self.teller.events
     }
 
+    /// Why choices have ended.
+    pub fn ends(&self) -> Ends {
+        self.teller.ends
+    }
+
     /// How much of the model's text was written: what a stream that broke off is metered by.
     pub fn delivered(&self) -> Delivered {
         self.teller.delivered
@@ -145,6 +152,7 @@ struct Teller {
     pen: Pen,
     events: u64,
     delivered: Delivered,
+    ends: Ends,
 }
 
 /// What the client has been told.
@@ -186,6 +194,7 @@ impl Teller {
         self.told = self.told.max(told);
         self.events = self.events.saturating_add(1);
         self.delivered.add(self.pen.delivered());
+        self.ends.add_all(self.pen.ends());
         Ok(Life::Open)
     }
 

@@ -19,5 +19,7 @@ mod held; // what is held, released, ended and left
 mod kit; // what the others stand on
 mod limits; // what limits let through, refuse, cost and tell
 mod listeners; // addresses, TLS, client certificates, Unix sockets
+mod logs; // where lines go, in which form, and what a full disk costs
 mod operate; // reload, stop, upgrade, systemd
 mod readme; // the README does what it says
+mod traces; // spans at a collector, and who learns of a trace

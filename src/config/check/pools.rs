@@ -18,12 +18,12 @@ use super::limits;
 use crate::config::at::{At, Fields, Named, every, one_of, truth};
 use crate::config::complaint::{Complaints, Told, nearest, quoted};
 use crate::config::naming::identifier;
-use crate::config::plan::{Balance, LimitRules, PoolPlan, TlsPlan};
+use crate::config::plan::{Balance, LimitRules, Passing, PoolPlan, TlsPlan};
 use crate::config::raw::Value;
 use crate::config::units::{HOUR, duration};
 use crate::names::PoolName;
 
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "dialect",
     "api_version",
     "balance",
@@ -37,6 +37,7 @@ const FIELDS: [&str; 14] = [
     "timeouts",
     "retry",
     "forward_fields",
+    "trace_context",
     "limits",
 ];
 const BALANCES: [(&str, Balance); 3] = [
@@ -93,6 +94,9 @@ fn pool(named: &Named<'_>, out: &mut Complaints) -> Result<PoolPlan, Told> {
     let timeouts = timeouts::timeouts(&fields.section("timeouts"), out);
     let retry = retry::retry(&fields.section("retry"), out);
     let forward_fields = fields.or("forward_fields", Vec::new(), out, forward::forward_fields);
+    let passing = fields.or("trace_context", Passing::Kept, out, |at, out| {
+        truth(at, out).map(|passed| if passed { Passing::Passed } else { Passing::Kept })
+    });
     let limits = fields.or("limits", LimitRules::default(), out, limits::passing);
     // They have their part in `shared`; a fault in them is a fault of the pool.
     h2?;
@@ -109,6 +113,7 @@ fn pool(named: &Named<'_>, out: &mut Complaints) -> Result<PoolPlan, Told> {
         timeouts: timeouts?,
         retry: retry?,
         forward_fields: forward_fields?,
+        passing: passing?,
         limits: limits?,
     })
 }
