@@ -87,6 +87,15 @@ struct Batch {
     upto: u64,
 }
 
+/// How long a reader that is stuck gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// Until another sink is there.
+    UntilReplaced,
+    /// One moment: there is another.
+    Moment,
+}
+
 /// Whether the last line that a sink got is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LastLine {
@@ -141,11 +150,12 @@ impl Lines {
         let (mut batch, mut sink, mut last) = (Batch::default(), None, LastLine::Whole);
         loop {
             self.next(&mut batch);
-            self.deliver(&batch.before, &mut sink, &mut last);
+            let patience = if batch.sink.is_some() { Waiting::Moment } else { Waiting::UntilReplaced };
+            self.deliver(&batch.before, patience, &mut sink, &mut last);
             if let Some(next) = batch.sink.take() {
                 (sink, last) = (Some(next), LastLine::Whole);
             }
-            self.deliver(&batch.lines, &mut sink, &mut last);
+            self.deliver(&batch.lines, Waiting::UntilReplaced, &mut sink, &mut last);
             batch.before.clear();
             batch.lines.clear();
             self.pending().done = batch.upto;
@@ -164,7 +174,7 @@ impl Lines {
     }
 
     /// Writes whole lines; what cannot be written is lost and counted, and what follows begins on a line of its own.
-    fn deliver(&self, bytes: &[u8], sink: &mut Option<Box<dyn Sink>>, last: &mut LastLine) {
+    fn deliver(&self, bytes: &[u8], wait: Waiting, sink: &mut Option<Box<dyn Sink>>, last: &mut LastLine) {
         let Some(sink) = sink else { return self.lose(bytes) };
         if *last == LastLine::Torn && !bytes.is_empty() {
             match sink.write(b"\n") {
@@ -182,7 +192,10 @@ impl Lines {
                 }
                 Err(why) if why.kind() == ErrorKind::Interrupted => {}
                 // A slow reader gets its time, unless somebody else is to read.
-                Err(why) if why.kind() == ErrorKind::WouldBlock && self.pending().sink.is_none() => {}
+                Err(why)
+                    if why.kind() == ErrorKind::WouldBlock
+                        && wait == Waiting::UntilReplaced
+                        && self.pending().sink.is_none() => {}
                 Ok(_) | Err(_) => return self.lose(rest),
             }
         }
