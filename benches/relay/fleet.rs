@@ -78,9 +78,9 @@ impl Fleet {
         command.arg("--mock").arg(mock.to_string()).arg(threads);
         let mock = launch(command, mock);
         let bare = bare(cores, mock.address);
-        let [byname, quiet, traced] = [Target::Byname, Target::Quiet, Target::Traced]
-            .map(|target| self::byname(cores, mock.address, target));
-        Fleet { mock, bare, byname, quiet, traced }
+        let [one, quiet, traced] =
+            [Target::Byname, Target::Quiet, Target::Traced].map(|target| byname(cores, mock.address, target));
+        Fleet { mock, bare, byname: one, quiet, traced }
     }
 
     /// The address of a target, and its process if it is a gateway.
