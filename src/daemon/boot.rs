@@ -15,6 +15,7 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
 use pingora_core::services::listening::Service;
 use rustls::ServerConfig;
+use tokio::sync::watch;
 
 use super::admin::Admin;
 use super::assemble::{Lasting, assemble};
@@ -27,9 +28,9 @@ use super::log::Logs;
 use super::reload::Reloader;
 use super::run_dir::RunDir;
 use super::signals::{self, Asked};
-use super::sockets::{self, OnSockets, Sockets, Wanted};
+use super::sockets::{self, OnSockets, Sockets, Until, Wanted};
 use super::stop::Leaving;
-use super::{certificates, demo, notify, ready, shared};
+use super::{certificates, demo, ready, shared};
 use crate::config::live::Live;
 use crate::config::place::{Fault, Way};
 use crate::config::plan::{ListenAddress, Listener, Plan, Speaks};
@@ -125,8 +126,10 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
     let reloader = Arc::new(reloader);
     for (listener, entrance) in plan.boot.listen.iter().zip(&entrances) {
         let service = clients(listener, plan, &server.configuration, gateway.clone(), entrance.clone());
-        server.add_service(OnSockets { service, sockets: sockets.clone() });
+        server.add_service(OnSockets { service, sockets: sockets.clone(), until: Until::Leaving });
     }
+    // Operators look at a daemon that drains, too.
+    let (handed_over, to_the_end) = watch::channel(false);
     if let Some(address) = plan.boot.admin {
         let pages = PageServer::new_app(Admin {
             reloader: reloader.clone(),
@@ -137,13 +140,16 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
         let mut service = Service::new("operator's pages".into(), pages);
         service.add_tcp(&address.to_string());
         service.threads = Some(1);
-        server.add_service(OnSockets { service, sockets: sockets.clone() });
+        let until = Until::HandedOver(to_the_end.clone());
+        server.add_service(OnSockets { service, sockets: sockets.clone(), until });
     }
     if let Some(address) = plan.boot.demo_model {
         let service = demo::service(address);
-        server.add_service(OnSockets { service, sockets: sockets.clone() });
+        let until = Until::HandedOver(to_the_end);
+        server.add_service(OnSockets { service, sockets: sockets.clone(), until });
     }
-    let leaving = Arc::new(Leaving::new(gateway, logs, keeper, sockets, run_dir.clone()));
+    let leaving = Leaving::new(gateway, logs, keeper, sockets, run_dir.clone(), handed_over);
+    let leaving = Arc::new(leaving);
     let hand_over = Arc::new(HandOver::new(leaving.clone()));
     obey(&leaving, &reloader, &hand_over)?;
     let told = leaving.watch();
@@ -168,7 +174,6 @@ fn obey(leaving: &Arc<Leaving>, reloader: &Arc<Reloader>, hand_over: &Arc<HandOv
             }
             if running.life.stage() == Stage::Serving {
                 let _logged = taking.reload();
-                notify::ready(&taking.status());
             } else {
                 log::info!("HUP: not now, we are leaving");
             }

@@ -2,6 +2,7 @@
 //! systemd's watchdog wants to hear from us.
 
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -84,28 +85,29 @@ fn watch(doors: &Doors, leaving: &Leaving, every: Duration) {
 }
 
 /// Whether a connection comes as far as our own door. During an upgrade another process listens on the same
-/// socket, so that being connected proves nothing.
+/// socket and takes its share, so that being connected proves nothing, and not being noticed says little.
 fn accepts((address, entrance): &(ListenAddress, Arc<Entrance>)) -> bool {
     let before = entrance.accepted();
     let end = Instant::now() + ANSWER;
-    let _connection = match address {
-        ListenAddress::Tcp(address) => match TcpStream::connect_timeout(&reachable(*address), ANSWER) {
-            Ok(tcp) => (Some(tcp), None),
-            Err(_) => return false,
-        },
-        ListenAddress::Unix { path, .. } => match UnixStream::connect(path) {
-            Ok(unix) => (None, Some(unix)),
-            Err(_) => return false,
-        },
-    };
-    while entrance.accepted() == before {
-        // The other process may have taken it: then the next one will be ours.
-        if Instant::now() >= end {
+    let mut pause = LOOK;
+    while Instant::now() < end {
+        // Closed only when it has been accepted, or given up.
+        let connection = match address {
+            ListenAddress::Tcp(address) => {
+                TcpStream::connect_timeout(&reachable(*address), ANSWER).map(OwnedFd::from)
+            }
+            ListenAddress::Unix { path, .. } => UnixStream::connect(path).map(OwnedFd::from),
+        };
+        if connection.is_err() {
             return false;
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(pause);
+        if entrance.accepted() != before {
+            return true;
+        }
+        pause = (pause * 2).min(ANSWER / 8);
     }
-    true
+    false
 }
 
 fn connects(address: SocketAddr) -> bool {

@@ -101,6 +101,13 @@ impl Reloader {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         notify::reloading();
         let outcome = self.take(&mut running);
+        let outcome = self.reported(outcome);
+        // Whatever came of it, we serve.
+        notify::ready(&self.status());
+        outcome
+    }
+
+    fn reported(&self, outcome: Result<Vec<String>, Vec<String>>) -> Result<Report, Vec<String>> {
         let at = SystemTime::now();
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {

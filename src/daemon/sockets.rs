@@ -156,6 +156,15 @@ fn refused(way: Way, name: &str, why: &io::Error) -> Fault {
 pub struct OnSockets<S> {
     pub service: S,
     pub sockets: Sockets,
+    pub until: Until,
+}
+
+/// When a service stops accepting.
+pub enum Until {
+    /// When the daemon is told to leave.
+    Leaving,
+    /// When another process has our sockets; else it serves to the end.
+    HandedOver(ShutdownWatch),
 }
 
 #[async_trait]
@@ -176,7 +185,11 @@ impl<S: Service> Service for OnSockets<S> {
                 }
             }
         }
-        self.service.start_service(fds, shutdown, listeners_per_fd).await;
+        let stop = match &self.until {
+            Until::Leaving => shutdown,
+            Until::HandedOver(handed_over) => handed_over.clone(),
+        };
+        self.service.start_service(fds, stop, listeners_per_fd).await;
     }
 
     fn name(&self) -> &str {

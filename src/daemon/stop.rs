@@ -45,6 +45,8 @@ pub struct Leaving {
     pub sockets: Sockets,
     pub run_dir: Option<RunDir>,
     told: watch::Sender<bool>,
+    /// Tells the operator's pages that another process has them.
+    pages: watch::Sender<bool>,
     /// Whether another process has our sockets and our counts.
     handed_over: AtomicBool,
 }
@@ -57,6 +59,7 @@ impl Leaving {
         keeper: Option<Arc<Keeper>>,
         sockets: Sockets,
         run_dir: Option<RunDir>,
+        pages: watch::Sender<bool>,
     ) -> Self {
         let Gateway { life, live, metrics, seats, .. } = gateway;
         Self {
@@ -69,6 +72,7 @@ impl Leaving {
             sockets,
             run_dir,
             told: watch::Sender::new(false),
+            pages,
             handed_over: AtomicBool::new(false),
         }
     }
@@ -99,6 +103,7 @@ impl Leaving {
             return;
         }
         self.handed_over.store(true, Ordering::Release);
+        self.pages.send_replace(true);
         self.metrics.upgrades.taken.inc();
         log::info!("process {successor} serves from now on; leaving when our connections have ended");
         notify::successor(successor);

@@ -124,15 +124,6 @@ impl Site {
         (answer.status, answer.text())
     }
 
-    /// The status of a page; nothing when nobody listens.
-    pub fn admin_try(&self, path: &str) -> Option<u16> {
-        let mut client = Client::try_connect(self.admin).ok()?;
-        client
-            .try_send(format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").as_bytes())
-            .ok()?;
-        client.try_read().ok().map(|answer| answer.status)
-    }
-
     pub fn status(&self) -> serde_json::Value {
         serde_json::from_str(&self.admin_page("/status").1).expect("JSON")
     }

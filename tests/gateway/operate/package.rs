@@ -83,6 +83,10 @@ fn systemd_is_told_of_every_step() {
         refused.contains("configuration 2; reload refused: ") && refused.contains("byname.yaml:1:"),
         "{refused}"
     );
+    // `systemctl reload` asks in another way, and must not wait for ever.
+    assert_eq!(site.run(&["reload"]).status.code(), Some(64));
+    ear.wait_for("RELOADING=1");
+    ear.wait_for("READY=1");
     process.signal("TERM");
     assert!(ear.wait_for("STOPPING=1").contains("STATUS=stopping"));
     assert_eq!(process.wait(Duration::from_secs(5)).code(), Some(0));

@@ -37,7 +37,7 @@ pub fn cases(table: &mut Table) {
             "{}",
             refused.text()
         );
-        assert_eq!(site.admin_try("/readyz"), None);
+        assert_eq!(site.admin_page("/readyz"), (503, "not ready: stopping\n".to_owned()));
         assert!(finish(ends) >= 15);
         let last = words(cut);
         assert!(last.contains("\"error\""), "{last}");
