@@ -1,28 +1,25 @@
 //! What is counted. One [`Metrics`] is made at the start and handed down; labels are configured names
 //! and closed enums only, and their handles are resolved when a configuration is built.
 
+mod buckets;
 mod connections;
 mod forget;
 mod handles;
+mod process;
+mod tally;
 
 use prometheus::{
     Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
 
+use self::buckets::{BETWEEN, DURATION, FIRST_TOKEN, OVERHEAD, STORE};
 pub use self::connections::ConnectionMetrics;
 pub use self::forget::Present;
 use self::handles::BySource;
 pub use self::handles::{AliasMetrics, BackendMetrics};
-
-/// Whole answers take from milliseconds to minutes.
-const DURATION: &[f64] =
-    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
-/// A first token takes from 50 ms to a minute.
-const FIRST_TOKEN: &[f64] = &[0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0, 12.0, 25.0, 60.0];
-
-/// A store in the same room answers within a millisecond.
-const STORE: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0];
+pub use self::process::ProcessMetrics;
+pub use self::tally::Tally;
 
 /// Every status that a client can get, and 499 for a client that left.
 const STATUSES: [u16; 14] = [200, 400, 401, 403, 404, 405, 408, 413, 429, 431, 499, 500, 502, 503];
@@ -33,7 +30,9 @@ pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     duration: HistogramVec,
+    overhead: HistogramVec,
     first_token: HistogramVec,
+    between: HistogramVec,
     tokens: IntCounterVec,
     in_flight: IntGaugeVec,
     refusals: IntCounterVec,
@@ -72,6 +71,8 @@ pub struct Metrics {
     /// How often a cap on sizes refused something.
     pub caps: CapMetrics,
     pub connections: ConnectionMetrics,
+    /// What the process takes of the machine; set when somebody asks.
+    pub process: ProcessMetrics,
     /// Configurations taken since the start, the first included.
     pub config_generation: IntGauge,
     /// Whether the last reload was taken: 1, or 0.
@@ -184,6 +185,18 @@ impl Metrics {
                 "From the request's head to the first useful byte of its answer.",
                 tenant_model,
                 FIRST_TOKEN,
+            )?,
+            overhead: histogram(
+                "overhead_seconds",
+                "Our own share of a relayed request's time, without any waiting.",
+                tenant_model,
+                OVERHEAD,
+            )?,
+            between: histogram(
+                "inter_chunk_seconds",
+                "From one useful piece of a stream to the next.",
+                tenant_model,
+                BETWEEN,
             )?,
             tokens: counters("tokens_total", "Tokens used.", &["tenant", "model", "kind", "source"])?,
             refusals: counters(
@@ -313,6 +326,7 @@ impl Metrics {
                 max_buffered: cap_hits.with_label_values(&["max_buffered"]),
             },
             connections: ConnectionMetrics::new(&registry)?,
+            process: ProcessMetrics::new()?,
             in_flight,
             registry,
         })
@@ -322,7 +336,9 @@ impl Metrics {
     pub fn render(&self) -> Vec<u8> {
         let mut text = Vec::with_capacity(16 * 1024);
         // Writing to memory fails for malformed families only, and those were refused in `new`.
-        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+        let mut families = self.registry.gather();
+        families.extend(self.process.gather());
+        if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
             log::error!("metrics cannot be rendered: {error}");
         }
         text
@@ -340,7 +356,9 @@ impl Metrics {
             by_status: Default::default(),
             refusals: self.refusals.clone(),
             duration: self.duration.with_label_values(labels),
+            overhead: self.overhead.with_label_values(labels),
             first_token: self.first_token.with_label_values(labels),
+            between: self.between.with_label_values(labels),
             in_flight: self.in_flight.with_label_values(labels),
             reserved: self.reserved.clone(),
             settled: self.settled.clone(),
@@ -388,26 +406,4 @@ impl Metrics {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_alias_shows_only_the_statuses_that_it_has_answered() {
-        let metrics = Metrics::new().unwrap();
-        let alias = metrics.alias("acme", "general");
-        alias.answered(200);
-        alias.answered(200);
-        alias.answered(502);
-        alias.used(3, 4, TokenSource::Upstream);
-        let text = String::from_utf8(metrics.render()).unwrap();
-        assert!(
-            text.contains(r#"byname_requests_total{code="200",model="general",tenant="acme"} 2"#),
-            "{text}"
-        );
-        assert!(text.contains(r#"byname_requests_total{code="502",model="general",tenant="acme"} 1"#));
-        assert!(!text.contains(r#"code="404""#));
-        let tokens =
-            r#"byname_tokens_total{kind="completion",model="general",source="upstream",tenant="acme"} 4"#;
-        assert!(text.contains(tokens));
-    }
-}
+mod tests;

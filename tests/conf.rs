@@ -50,7 +50,9 @@ fn load(path: &Path) -> Result<Plan, Complaints> {
 }
 
 fn good() -> Vec<PathBuf> {
-    [files(&root().join("conf")), files(&root().join("tests/data/conf/good"))].concat()
+    let ours = files(&root().join("conf")).into_iter();
+    let ours = ours.filter(|path| !path.to_string_lossy().contains("prometheus-"));
+    ours.chain(files(&root().join("tests/data/conf/good"))).collect()
 }
 
 #[test]
@@ -252,6 +254,88 @@ fn the_patterns_of_includes_are_told_before_the_files_are_read() {
 fn json_means_the_same_as_yaml() {
     let directory = root().join("tests/data/conf/good");
     assert_eq!(load(&directory.join("json.yaml")).unwrap(), load(&directory.join("minimal.yaml")).unwrap());
+}
+
+/// Compares with a file of the repository; `UPDATE=1` writes it anew.
+fn as_written(path: &Path, text: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(path, text).unwrap();
+    }
+    let written = fs::read_to_string(path).unwrap_or_default();
+    assert!(written == text, "{} is not up to date (UPDATE=1 writes it):\n{text}", path.display());
+}
+
+/// What `byname -t` says of a file, and whether it takes it.
+fn tried(path: &Path) -> (String, bool) {
+    let path = path.strip_prefix(root()).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_byname"))
+        .current_dir(root())
+        .args(["-t", "-c"])
+        .arg(path)
+        .output()
+        .unwrap();
+    (String::from_utf8(output.stderr).unwrap(), output.status.success())
+}
+
+#[test]
+fn a_newcomers_mistake_is_told_where_what_and_how_to_mend() {
+    let newcomers = files(&root().join("tests/data/conf/newcomer"));
+    assert!(newcomers.len() >= 10);
+    for path in newcomers {
+        let (said, taken) = tried(&path);
+        assert!(!taken && said.lines().count() == 1 && said.contains("; "), "{}: {said}", path.display());
+        assert!(!said.contains("hunter2"), "{said}");
+        as_written(&path.with_extension("said"), &said);
+    }
+}
+
+#[test]
+fn what_is_unwise_is_told_and_taken() {
+    let path = root().join("tests/data/conf/unwise.yaml");
+    let (said, taken) = tried(&path);
+    assert!(taken && said.lines().filter(|line| line.starts_with("warning: ")).count() == 6, "{said}");
+    as_written(&path.with_extension("said"), &said);
+    let (said, taken) = tried(&root().join("conf/byname.yaml"));
+    assert!(taken && !said.contains("warning"), "{said}");
+}
+
+/// Valid, invalid and unread files, by the schema for editors.
+fn judged(files: &[PathBuf]) -> [Vec<String>; 3] {
+    let python = root().join("tests/clients/.venv/bin/python");
+    assert!(python.exists(), "Python's packages are not installed: run tests/setup.sh first");
+    let output = std::process::Command::new(python)
+        .arg(root().join("tests/clients/schema.py"))
+        .arg(root().join("conf/byname.schema.json"))
+        .args(files)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said.lines().count(), files.len());
+    ["valid ", "invalid ", "unread "].map(|verdict| {
+        let of = said.lines().filter_map(|line| line.strip_prefix(verdict));
+        of.map(|path| Path::new(path).file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+    })
+}
+
+#[test]
+fn the_schema_is_up_to_date_and_takes_every_good_file() {
+    as_written(&root().join("conf/byname.schema.json"), &byname::daemon::schema::text());
+    let mut all = good();
+    for included in ["includes.d", "includes-only.d", "kept-by-a-directory.d"] {
+        all.extend(files(&root().join("tests/data/conf/good").join(included)));
+    }
+    let [_, invalid, unread] = judged(&all);
+    assert!(invalid.is_empty() && unread.is_empty(), "{invalid:?} {unread:?}");
+}
+
+/// `only-by-meaning.txt` names the files whose faults no schema can tell: what names mean, and what two values make of
+/// each other.
+#[test]
+fn the_schema_refuses_what_is_of_the_wrong_form() {
+    let [valid, invalid, unread] = judged(&files(&root().join("tests/data/conf/bad")));
+    as_written(&root().join("tests/data/conf/only-by-meaning.txt"), &format!("{}\n", valid.join("\n")));
+    assert!(invalid.len() >= 60 && unread.len() <= 15, "{} {}", invalid.len(), unread.len());
 }
 
 /// One slip of a pen, at a place that is a share of the text.

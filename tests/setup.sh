@@ -15,7 +15,10 @@ have curl || packages="$packages curl"
 have node || packages="$packages nodejs"
 have npm || packages="$packages npm"
 have redis-server || packages="$packages redis-server"
+have prometheus || packages="$packages prometheus"
+have mandoc || packages="$packages mandoc"
 have systemd-analyze || packages="$packages systemd"
+have chromium || packages="$packages chromium"
 # Debian has `python3` without the means to make a virtual environment; the module tells.
 python3 -c 'import ensurepip' >/dev/null 2>&1 || packages="$packages python3-venv"
 if [ -n "$packages" ]; then
@@ -29,6 +32,10 @@ if [ -n "$packages" ]; then
     $sudo apt-get update -q
     # shellcheck disable=SC2086 # the list is meant to fall apart into words
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $packages
+    # Debian starts what it installs; the tests start their own, on ports of their own.
+    case "$packages" in
+    *prometheus*) $sudo systemctl disable --now prometheus prometheus-node-exporter >/dev/null 2>&1 || true ;;
+    esac
 fi
 node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)' || {
     say "Node $(node --version) is too old; 18 or newer is needed"

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::complaint::{Complaints, File, Mark, Told, nearest, quoted};
+use super::form::Known;
 use super::raw::{Entry, Kind, Node, Scalar, Style, Value};
 
 /// The way from the top of a file to a value.
@@ -115,14 +116,14 @@ impl<'a> At<'a> {
     }
 
     /// The fields of a map; those that are not among `known` are complained about.
-    pub(super) fn fields(&'a self, known: &[&'static str], out: &mut Complaints) -> Result<Fields<'a>, Told> {
+    pub(super) fn fields(&'a self, known: &[impl Known], out: &mut Complaints) -> Result<Fields<'a>, Told> {
         self.known_fields(known, Strangers::Named, out)
     }
 
     /// As [`At::fields`], where a secret may stand by mistake: `{ hunter2 }` is a map with that field.
     pub(super) fn fields_near_secret(
         &'a self,
-        known: &[&'static str],
+        known: &[impl Known],
         out: &mut Complaints,
     ) -> Result<Fields<'a>, Told> {
         self.known_fields(known, Strangers::Unnamed, out)
@@ -131,7 +132,7 @@ impl<'a> At<'a> {
     /// As [`At::fields`]; some that do not exist get words of their own.
     pub(super) fn fields_explained(
         &'a self,
-        known: &[&'static str],
+        known: &[impl Known],
         explain: Explain,
         out: &mut Complaints,
     ) -> Result<Fields<'a>, Told> {
@@ -140,13 +141,14 @@ impl<'a> At<'a> {
 
     fn known_fields(
         &'a self,
-        known: &[&'static str],
+        known: &[impl Known],
         strangers: Strangers,
         out: &mut Complaints,
     ) -> Result<Fields<'a>, Told> {
         let entries = self.map(out)?;
+        let names = || known.iter().map(Known::name);
         let mut misspelt = Vec::new();
-        for entry in entries.iter().filter(|entry| !known.contains(&&*entry.key.text)) {
+        for entry in entries.iter().filter(|entry| !names().any(|name| *name == *entry.key.text)) {
             let path = Path::Field(&self.path, &entry.key.text);
             let (file, mark) = (self.path.file(), entry.mark);
             if let Strangers::Explained(explain) = strangers
@@ -155,8 +157,8 @@ impl<'a> At<'a> {
                 out.add(file, mark, &path, wrong, mend);
                 continue;
             }
-            let mend = format!("known here: {}", known.join(", "));
-            match (nearest(&entry.key.text, known.iter().copied()), strangers) {
+            let mend = format!("known here: {}", names().collect::<Vec<_>>().join(", "));
+            match (nearest(&entry.key.text, names()), strangers) {
                 (Some(near), Strangers::Named | Strangers::Unnamed | Strangers::Explained(_)) => {
                     let mend = format!("did you mean '{near}'?");
                     misspelt.push((near, out.add(file, mark, &path, "there is no such field", mend)));

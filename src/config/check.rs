@@ -18,12 +18,27 @@ mod tracing;
 
 use super::at::{At, every};
 use super::complaint::{Complaints, File, Told};
+use super::form::{Field, Form, may};
 use super::plan::{Plan, TenantPlan};
 use super::raw::Node;
 
 /// What an included file is for.
 const TENANTS: &str = "tenants";
-const TOP: [&str; 7] = ["server", "log", "tracing", "limits_store", "pools", TENANTS, "include"];
+
+/// Every field of a configuration. The main file also needs `pools`; an included one has `tenants` alone.
+pub const FIELDS: &[Field] = &[
+    may("server", Form::Section(server::FIELDS), "where we listen, and how much a request may cost"),
+    may("log", Form::Section(log::FIELDS), "what is told, in which form, and where"),
+    may("tracing", Form::Section(tracing::FIELDS), "which requests are traced, and who is told"),
+    may("limits_store", Form::Section(store::FIELDS), "what several gateways count together in"),
+    may("pools", Form::Named(&Form::Section(pools::FIELDS), 1), "backends that can answer for each other"),
+    may(TENANTS, Form::Named(&Form::Section(tenants::FIELDS), 1), "who asks, and what their aliases mean"),
+    may(
+        "include",
+        Form::List(&Form::Text, 0),
+        "patterns of files with more `tenants:`, such as tenants.d/*.yaml",
+    ),
+];
 
 /// A file and its tree, if it has one.
 pub(super) type Tree<'a> = (File<'a>, Result<Node, Told>);
@@ -39,7 +54,7 @@ pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Tol
         // Without the pools, an included file could only be misjudged.
         Err(told) => return Err(*told),
     };
-    let top = main.fields(&TOP, out)?;
+    let top = main.fields(FIELDS, out)?;
     let server = server::server(&top.section("server"), out);
     let log = log::log(&top.section("log"), out);
     let tracing = top.or("tracing", None, out, |at, out| tracing::tracing(at, out).map(Some));
@@ -90,7 +105,7 @@ pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Tol
 pub(super) fn includes(file: File<'_>, root: &Node) -> Vec<String> {
     let mut unsaid = Complaints::default();
     let top = At::top(file, root);
-    top.fields(&TOP, &mut unsaid)
+    top.fields(FIELDS, &mut unsaid)
         .and_then(|fields| fields.or("include", Vec::new(), &mut unsaid, patterns))
         .unwrap_or_default()
 }
@@ -99,7 +114,7 @@ pub(super) fn includes(file: File<'_>, root: &Node) -> Vec<String> {
 pub(super) fn run_dir(file: File<'_>, root: &Node) -> Option<std::path::PathBuf> {
     let mut unsaid = Complaints::default();
     let top = At::top(file, root);
-    let server = top.fields(&TOP, &mut unsaid).ok()?.get("server")?;
+    let server = top.fields(FIELDS, &mut unsaid).ok()?.get("server")?;
     server::run_dir(&server, &mut unsaid)
 }
 

@@ -11,6 +11,7 @@ mod at;
 pub mod changed;
 mod check;
 mod complaint;
+pub mod form;
 pub mod live;
 mod naming;
 pub mod place;
@@ -18,11 +19,13 @@ pub mod plan;
 mod raw;
 pub mod snapshot;
 mod units;
+pub mod unwise;
 mod url;
 mod yaml;
 
 pub use complaint::{Complaint, Complaints, Mark};
 
+pub use check::FIELDS;
 use complaint::File;
 use plan::Plan;
 

@@ -1,5 +1,5 @@
-//! The operator's listener: `/metrics`, `/healthz`, `/readyz`, `/status`. Never reachable through a client's
-//! listener.
+//! The operator's listener: `/metrics`, `/healthz`, `/readyz`, `/status`, `/status.json`. Never reachable through a
+//! client's listener.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
-use serde::Serialize;
 
-use super::observe;
-use super::reload::{Reloader, Report};
+use super::reload::Reloader;
+use super::status::StatusPage;
+use super::status::look::Form;
+use super::{observe, process};
 use crate::config::snapshot::Snapshot;
 use crate::proxy::buffered::Buffered;
 use crate::proxy::door::seats::Seats;
@@ -23,6 +24,7 @@ pub struct Admin {
     pub life: Arc<Life>,
     pub seats: Arc<Seats>,
     pub buffered: Buffered,
+    pub status: StatusPage,
 }
 
 #[async_trait]
@@ -42,22 +44,28 @@ impl ServeHttp for Admin {
                     page(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {why}\n").into())
                 }
             },
-            "/status" => match serde_json::to_vec_pretty(&self.status()) {
-                Ok(status) => page(StatusCode::OK, JSON, status),
-                Err(why) => page(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{why}\n").into()),
-            },
+            "/status" => {
+                let form = Form::preferred(&head.headers);
+                self.status.answer(form, head.uri.query().unwrap_or_default()).await
+            }
+            "/status.json" => self.status.answer(Form::Json, head.uri.query().unwrap_or_default()).await,
             "/metrics" => {
                 observe::now(&self.reloader.live.load(), &self.reloader.metrics);
                 observe::clients(&self.seats, &self.buffered, &self.reloader.metrics);
+                process::now(&self.reloader.metrics.process);
                 page(StatusCode::OK, PROMETHEUS, self.reloader.metrics.render())
             }
-            _ => page(StatusCode::NOT_FOUND, TEXT, b"/metrics /healthz /readyz /status\n".to_vec()),
+            _ => page(
+                StatusCode::NOT_FOUND,
+                TEXT,
+                b"/metrics /healthz /readyz /status /status.json\n".to_vec(),
+            ),
         }
     }
 }
 
 /// Why no requests should be sent here, if so.
-fn unready(stage: Stage, snapshot: &Snapshot) -> Option<&'static str> {
+pub fn unready(stage: Stage, snapshot: &Snapshot) -> Option<&'static str> {
     match stage {
         Stage::Starting => Some("starting"),
         Stage::HandedOver => Some("another process serves"),
@@ -70,63 +78,7 @@ fn unready(stage: Stage, snapshot: &Snapshot) -> Option<&'static str> {
     }
 }
 
-/// `/status`.
-#[derive(Serialize)]
-struct Status {
-    version: &'static str,
-    process: u32,
-    stage: &'static str,
-    /// Why it is not ready; absent when it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    not_ready: Option<&'static str>,
-    serving: i64,
-    configuration: Configuration,
-}
-
-#[derive(Serialize)]
-struct Configuration {
-    file: String,
-    generation: i64,
-    /// How many configurations are in use: the one that runs, and those that running requests began with.
-    in_use: usize,
-    /// When it was last looked at.
-    at: String,
-    /// How that ended: `taken` or `refused`.
-    last_reload: &'static str,
-    complaints: Vec<String>,
-    warnings: Vec<String>,
-}
-
-impl Admin {
-    fn status(&self) -> Status {
-        let Report { at, complaints, warnings, generation } = self.reloader.report();
-        let stage = self.life.stage();
-        Status {
-            version: env!("CARGO_PKG_VERSION"),
-            process: std::process::id(),
-            stage: match stage {
-                Stage::Starting => "starting",
-                Stage::Serving => "serving",
-                Stage::HandedOver => "handed_over",
-                Stage::Stopping => "stopping",
-            },
-            not_ready: unready(stage, &self.reloader.live.load()),
-            serving: self.reloader.metrics.serving.get(),
-            configuration: Configuration {
-                file: self.reloader.file.display().to_string(),
-                generation,
-                in_use: self.reloader.in_use(),
-                at: humantime::format_rfc3339_seconds(at).to_string(),
-                last_reload: if complaints.is_empty() { "taken" } else { "refused" },
-                complaints,
-                warnings,
-            },
-        }
-    }
-}
-
 const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 fn page(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Response<Vec<u8>> {

@@ -18,6 +18,7 @@ use super::watch::{self, Care, Side};
 use crate::config::place::{Fault, Way, Weight};
 use crate::config::plan::{BackendPlan, Dialect, ModelPlan, Plan, PoolPlan, Scheme, TenantPlan};
 use crate::config::snapshot::{Limiting, Snapshot, Tenant};
+use crate::config::unwise;
 use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::Metrics;
 use crate::names::{Alias, ModelName, PoolName, Secret};
@@ -74,7 +75,7 @@ impl Assembled {
 /// Every secret and every certificate that cannot be read.
 pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Assembled, Vec<Fault>> {
     let Lasting { fleet, ledger, store } = lasting;
-    let (mut obstacles, mut unwise) = (Vec::new(), Vec::new());
+    let (mut obstacles, mut unwise) = (Vec::new(), unwise::unwise(plan));
     let mut pools = HashMap::new();
     let mut cares = Vec::new();
     for pool in &plan.pools {

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pingora_core::apps::http_app::HttpServer as PageServer;
 use pingora_core::listeners::{L4BufferSettings, ListenerConfig, TcpSocketOptions};
@@ -29,8 +29,11 @@ use super::reload::Reloader;
 use super::run_dir::RunDir;
 use super::signals::{self, Asked};
 use super::sockets::{self, OnSockets, Sockets, Until, Wanted};
+use super::status::StatusPage;
+use super::status::gather::Sources;
+use super::status::history::{self, History};
 use super::stop::Leaving;
-use super::{certificates, demo, ready, shared};
+use super::{certificates, demo, process, ready, shared};
 use crate::config::live::Live;
 use crate::config::place::{Fault, Way};
 use crate::config::plan::{ListenAddress, Listener, Plan, Speaks};
@@ -78,9 +81,11 @@ pub struct Start {
 /// # Errors
 /// Whatever keeps a good configuration from running: a secret, an address in use, no process to take over from.
 pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let began = Instant::now();
     let plan = &loaded.plan;
     let told = |faults: &[Fault]| loaded.located(faults).to_string();
     let metrics = Arc::new(Metrics::new()?);
+    process::began(&metrics.process);
     let fleet = Arc::new(Fleet::new(&plan.boot.resolvers)?);
     let ledger = Arc::<Ledger>::default();
     let store = plan.store.as_ref().map(|store| shared::limits(store, &fleet, &metrics)).transpose();
@@ -131,11 +136,20 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
     // Operators look at a daemon that drains, too.
     let (handed_over, to_the_end) = watch::channel(false);
     if let Some(address) = plan.boot.admin {
+        let sources = Arc::new(Sources {
+            reloader: reloader.clone(),
+            life: life.clone(),
+            seats: seats.clone(),
+            began,
+            history: History::default(),
+        });
+        history::keep(sources.clone())?;
         let pages = PageServer::new_app(Admin {
             reloader: reloader.clone(),
             life: life.clone(),
             seats: seats.clone(),
             buffered,
+            status: StatusPage::new(sources),
         });
         let mut service = Service::new("operator's pages".into(), pages);
         service.add_tcp(&address.to_string());

@@ -1,5 +1,7 @@
 //! Reads certificates from PEM files and makes sure that they can be used before anything rests on them.
 
+pub mod ends;
+
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

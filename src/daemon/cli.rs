@@ -12,6 +12,7 @@ pub enum Command {
     Test { file: PathBuf },
     Reload { file: PathBuf },
     Keygen { prefix: Option<String> },
+    Schema,
 }
 
 /// Whether the terminal is left alone.
@@ -59,6 +60,8 @@ enum Sub {
         #[structopt(long)]
         prefix: Option<String>,
     },
+    /// Prints what a configuration looks like, for editors (JSON Schema)
+    Schema,
 }
 
 /// Parses the process's arguments; prints help or a complaint and leaves when there is nothing to run.
@@ -76,6 +79,7 @@ pub fn parse() -> Command {
 fn command(args: Args) -> Command {
     match args.sub {
         Some(Sub::Keygen { prefix }) => Command::Keygen { prefix },
+        Some(Sub::Schema) => Command::Schema,
         Some(Sub::Reload { config }) => Command::Reload { file: config },
         None if args.test => Command::Test { file: args.config },
         None => Command::Serve {
@@ -107,6 +111,7 @@ mod tests {
         assert_eq!(parsed(&["--test", "-c", "x"]), Some(Command::Test { file: "x".into() }));
         assert_eq!(parsed(&["keygen"]), Some(Command::Keygen { prefix: None }));
         assert_eq!(parsed(&["keygen", "--prefix", "a"]), Some(Command::Keygen { prefix: Some("a".into()) }));
+        assert_eq!(parsed(&["schema"]), Some(Command::Schema));
         assert_eq!(parsed(&["--nonsense"]), None);
     }
 }

@@ -19,22 +19,26 @@ mod log;
 mod notify;
 mod observe;
 mod probe;
+mod process;
 mod ready;
 pub mod reload;
 mod resolver;
 mod run_dir;
+pub mod schema;
 #[cfg(test)]
 mod scratch;
 mod secrets;
 mod shared;
 pub mod signals;
 mod sockets;
+mod status;
 pub mod stop;
 pub mod store;
 mod tracing;
 mod watch;
 
 use std::fmt::Display;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -52,6 +56,11 @@ pub fn run(command: cli::Command) -> ExitCode {
         cli::Command::Reload { file } => {
             let configured = load::run_dir(&file);
             control::ask_to_reload(&run_dir::RunDir::of(configured.as_deref(), &file))
+        }
+        cli::Command::Schema => {
+            // Who stops reading in the middle has seen enough.
+            let _ = std::io::stdout().write_all(schema::text().as_bytes());
+            ExitCode::SUCCESS
         }
         cli::Command::Test { file } => test(&file),
         cli::Command::Serve { file, upgrade, background: cli::Background::Yes }

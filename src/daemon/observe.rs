@@ -48,7 +48,7 @@ pub fn clients(seats: &Seats, buffered: &Buffered, metrics: &Metrics) {
 }
 
 /// What is left of each limit of one entity.
-fn left(book: &Book, limit: &Limit, when: When) -> impl Iterator<Item = (LimitKind, u64)> {
+pub fn left(book: &Book, limit: &Limit, when: When) -> impl Iterator<Item = (LimitKind, u64)> {
     LimitKind::ALL.into_iter().filter_map(move |kind| {
         let most = limit.rules.of(kind)?;
         Some((kind, most.saturating_sub(book.used(limit, kind, when))))

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use super::assemble::{Lasting, assemble};
+use super::certificates::ends::{End, ends};
 use super::load::{self, Loaded};
 use super::log::Logs;
 use super::{certificates, notify};
@@ -44,6 +45,8 @@ pub struct Reloader {
     report: Mutex<Report>,
     /// Configurations that some request may still hold.
     held: Mutex<Vec<Weak<Snapshot>>>,
+    /// When the certificates that are shown now end.
+    ends: Mutex<Vec<End>>,
 }
 
 impl Reloader {
@@ -63,7 +66,8 @@ impl Reloader {
         let report = Report { at: SystemTime::now(), complaints: Vec::new(), warnings, generation: 1 };
         let (running, report) = (Mutex::new(loaded.plan.clone()), Mutex::new(report));
         let held = Mutex::new(vec![Arc::downgrade(&live.load())]);
-        Self { file, live, metrics, lasting, entrances, logs, running, report, held }
+        let ends = Mutex::new(ends(&loaded.plan));
+        Self { file, live, metrics, lasting, entrances, logs, running, report, held, ends }
     }
 
     /// How many configurations are in use: the one that runs, and those that requests began with and still hold.
@@ -71,6 +75,11 @@ impl Reloader {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|snapshot| snapshot.strong_count() > 0);
         held.len()
+    }
+
+    /// When the certificates that are shown now end.
+    pub fn ends(&self) -> Vec<End> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How the last one ended.
@@ -161,6 +170,7 @@ impl Reloader {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.push(Arc::downgrade(&self.live.load()));
         drop(held);
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = ends(&loaded.plan);
         self.metrics.forget(&present(running), &present(&loaded.plan));
         *running = loaded.plan;
         Ok(warnings)

@@ -36,8 +36,9 @@ impl Metrics {
             for counter in [&self.requests, &self.tokens, &self.refusals, &self.reserved, &self.settled] {
                 drop_series(counter, of, &gone);
             }
-            drop_series(&self.duration, of, &gone);
-            drop_series(&self.first_token, of, &gone);
+            for histogram in [&self.duration, &self.overhead, &self.first_token, &self.between] {
+                drop_series(histogram, of, &gone);
+            }
             drop_series(&self.in_flight, of, &gone);
         }
     }

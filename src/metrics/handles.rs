@@ -23,7 +23,11 @@ pub struct AliasMetrics {
     pub(super) by_status: [OnceCell<IntCounter>; STATUSES.len()],
     pub(super) refusals: IntCounterVec,
     pub duration: Histogram,
+    /// Our own share of a request's time.
+    pub overhead: Histogram,
     pub first_token: Histogram,
+    /// Between two useful pieces of a stream.
+    pub between: Histogram,
     pub in_flight: IntGauge,
     pub(super) reserved: IntCounterVec,
     pub(super) settled: IntCounterVec,

@@ -89,6 +89,9 @@ pub fn remember(log: &Lines, metrics: &Metrics, exchange: &mut Exchange) {
     let mut first = None;
     let mut backend = None;
     if let Some(relay) = relay {
+        if !relay.tried.is_empty() {
+            of.overhead.observe(relay.overhead().as_secs_f64());
+        }
         first = relay.tally.first_useful.map(|first| first - exchange.arrived);
         if let Some(wait) = first {
             of.first_token.observe(wait.as_secs_f64());

@@ -2,7 +2,7 @@
 //! so that a stranger cannot make us read or remember anything.
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{Version, header};
@@ -16,6 +16,7 @@ use super::intake::{self, NoBody};
 use super::life::Life;
 use super::quota;
 use super::shield::Shield;
+use super::stopwatch::Stopwatch;
 use crate::config::plan::Caps;
 use crate::error::{BadRequest, GatewayError, Scope};
 use crate::metrics::Metrics;
@@ -78,11 +79,12 @@ pub async fn admit(
                     count(error, metrics);
                 }
             })?;
+            let mut own = Stopwatch::started(Instant::now());
             let asked = request::check(&body).map_err(GatewayError::BadRequest)?;
             let entry = exchange.entry.insert(tenant.catalog.resolve(asked.alias())?.clone()).clone();
-            let quota = quota::take(session, exchange, &entry, &asked, &body).await?;
+            let quota = quota::take(session, exchange, &entry, &asked, &body, &mut own).await?;
             let version = session.req_header().version;
-            let incoming = Incoming { request: asked, quota, body, room, version };
+            let incoming = Incoming { request: asked, quota, body, room, version, own };
             Ok(Admitted::Relay(relay(exchange, incoming, &entry, life)))
         }
     }

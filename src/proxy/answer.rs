@@ -94,6 +94,9 @@ pub fn feed(
     piece: &mut Option<Bytes>,
     end: bool,
 ) -> Result<(), UpstreamFault> {
+    // One look at the clock for the piece, whatever is in it.
+    let now = Instant::now();
+    relay.control.pick_up(now);
     if relay.control.is_over() {
         // After the end of an answer nothing counts any more.
         *piece = None;
@@ -101,8 +104,8 @@ pub fn feed(
     }
     let result = match &mut relay.answer {
         Answer::Asked => Err(UpstreamFault::BadResponse),
-        Answer::Whole(_) => whole(relay, entry, snapshot, piece, end),
-        Answer::Events(_) => events(relay, snapshot, piece, end),
+        Answer::Whole(_) => whole(relay, entry, snapshot, piece, end, now),
+        Answer::Events(_) => events(relay, entry, snapshot, piece, end, now),
         Answer::Refusal { .. } => refusal(relay, piece, end),
     };
     if relay.sent() == Sent::Some {
@@ -177,6 +180,7 @@ fn whole(
     snapshot: &Snapshot,
     piece: &mut Option<Bytes>,
     end: bool,
+    now: Instant,
 ) -> Result<(), UpstreamFault> {
     let Answer::Whole(gathered) = &mut relay.answer else { return Ok(()) };
     if let Some(piece) = piece.take() {
@@ -186,10 +190,9 @@ fn whole(
         gathered.push(piece);
     }
     if !end {
-        relay.control.heard(Instant::now());
+        relay.control.heard(now);
         return Ok(());
     }
-    let now = Instant::now();
     let done = completion::rewrite(gathered.bytes(), &relay.voice, entry.expose)?;
     relay.tally.usage = done.usage;
     relay.tally.delivered = done.delivered;
@@ -204,9 +207,11 @@ fn whole(
 
 fn events(
     relay: &mut Relay,
+    entry: &AliasEntry,
     snapshot: &Snapshot,
     piece: &mut Option<Bytes>,
     end: bool,
+    now: Instant,
 ) -> Result<(), UpstreamFault> {
     let Answer::Events(rewriter) = &mut relay.answer else { return Ok(()) };
     let taken = piece.take().unwrap_or_default();
@@ -219,8 +224,8 @@ fn events(
     relay.tally.delivered = rewriter.delivered();
     relay.tally.usage = rewriter.usage();
     relay.tally.ends = rewriter.ends();
-    if rewriter.events() != before || rewriter.done() {
-        let now = Instant::now();
+    let told_more = rewriter.events() != before;
+    if told_more || rewriter.done() {
         relay.control.heard(now);
         if rewriter.useful() {
             if relay.tally.first_useful.is_none() {
@@ -228,6 +233,9 @@ fn events(
                 answered(&mut relay.attempt, snapshot, now);
             }
             relay.control.release(Framing::Stream);
+            if told_more && let Some(last) = relay.tally.last_useful.replace(now) {
+                entry.metrics.between.observe((now - last).as_secs_f64());
+            }
         }
         if rewriter.done() {
             relay.control.complete(now);

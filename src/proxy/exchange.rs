@@ -13,6 +13,7 @@ use super::buffered::Part;
 use super::gathered::Gathered;
 use super::held::{Control, WayBack};
 use super::quota::Quota;
+use super::stopwatch::Stopwatch;
 use super::trace::{Following, Leg};
 use crate::config::snapshot::Snapshot;
 use crate::error::{GatewayError, UpstreamFault};
@@ -104,6 +105,8 @@ pub struct Relay {
     pub version: Version,
     /// How long the body was that the client sent.
     pub bytes_up: usize,
+    /// Our own share of the time until the request is on its way; that of the answer is with `control`.
+    pub own: Stopwatch,
     _in_flight: Counted,
     /// The room in memory that the body takes.
     room: Option<Part>,
@@ -151,6 +154,8 @@ pub enum Answer {
 #[derive(Debug, Default)]
 pub struct Tally {
     pub first_useful: Option<Instant>,
+    /// When the last piece of a stream came that told something.
+    pub last_useful: Option<Instant>,
     pub usage: Option<Usage>,
     /// Bytes of the answer's body that were made for the client.
     pub bytes_down: usize,
@@ -220,6 +225,8 @@ pub struct Incoming {
     /// The room in memory that the body takes.
     pub room: Part,
     pub version: Version,
+    /// Runs since the last byte of the body was read.
+    pub own: Stopwatch,
 }
 
 impl Relay {
@@ -231,7 +238,7 @@ impl Relay {
         began: Instant,
         entry: &AliasEntry,
     ) -> Self {
-        let Incoming { request, quota, body, room, version } = incoming;
+        let Incoming { request, quota, body, room, version, own } = incoming;
         Self {
             request,
             quota,
@@ -256,6 +263,7 @@ impl Relay {
             version,
             _in_flight: Counted::new(&entry.metrics.in_flight),
             bytes_up: body.len(),
+            own,
             room: Some(room),
             body,
         }
@@ -282,6 +290,19 @@ impl Relay {
             SecondChance::Left | SecondChance::Taken => self.tried.len(),
             SecondChance::Spent => self.tried.len() + 1,
         }
+    }
+
+    /// The attempt has failed: from now on it is for us to find another one.
+    pub fn failed(&mut self) -> Instant {
+        let now = Instant::now();
+        self.control.put_down(now);
+        self.own.start(now);
+        now
+    }
+
+    /// Our own share of the time so far, as far as it was measured.
+    pub fn overhead(&self) -> Duration {
+        self.own.total() + self.control.in_hand()
     }
 
     /// What the client has of the answer.

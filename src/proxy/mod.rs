@@ -21,6 +21,7 @@ pub mod peer;
 mod quota;
 mod reply;
 pub mod shield;
+mod stopwatch;
 mod timer;
 mod trace;
 mod verdict;
@@ -128,6 +129,8 @@ impl ProxyHttp for Gateway {
         let id = exchange.id.header();
         let context = trace::upward(exchange);
         let (relay, entry, _) = exchange.relay().map_err(refused)?;
+        // A connection has been found, or made.
+        relay.own.start(Instant::now());
         let (_, _, ours) = relay.asked(entry).ok_or_else(|| refused(GatewayError::Internal("no_route")))?;
         let version = head.version;
         *head = ours.for_body(relay.outgoing.len(), id)?;
@@ -149,6 +152,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         let (relay, _, _) = exchange.relay().map_err(refused)?;
         *body = Some(relay.outgoing.clone());
+        relay.own.stop(Instant::now());
         Ok(())
     }
 
@@ -164,6 +168,7 @@ impl ProxyHttp for Gateway {
         }
         let (now, wall) = (Instant::now(), exchange.wall);
         let (relay, entry, snapshot) = exchange.relay().map_err(refused)?;
+        relay.control.pick_up(now);
         if let Some((_, backend, _)) = relay.asked(entry) {
             backend.metrics.latency.observe((now - relay.attempt_began).as_secs_f64());
         }
@@ -193,6 +198,8 @@ impl ProxyHttp for Gateway {
         if kind == crate::rules::headers::Downward::Events && relay.version == Version::HTTP_11 {
             head.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
         }
+        // Its body may be long in coming.
+        relay.control.put_down(Instant::now());
         Ok(())
     }
 
@@ -219,7 +226,8 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         match exchange.relay() {
             Ok((relay, entry, snapshot)) => {
-                let now = snapshot.origin.tick(Instant::now());
+                let now = relay.failed();
+                let now = snapshot.origin.tick(now);
                 verdict::after_failure(&mut error, relay, entry, &self.metrics, now, false);
             }
             Err(_) => error.set_retry(false),
@@ -237,7 +245,8 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         match exchange.relay() {
             Ok((relay, entry, snapshot)) => {
-                let now = snapshot.origin.tick(Instant::now());
+                let now = relay.failed();
+                let now = snapshot.origin.tick(now);
                 verdict::after_failure(&mut error, relay, entry, &self.metrics, now, reused);
             }
             Err(_) => error.set_retry(false),

@@ -55,6 +55,8 @@ pub async fn peer(session: &mut HttpSession, exchange: &mut Exchange, metrics: &
     let logprobs = if entry.expose.logprobs { Logprobs::Exposed } else { Logprobs::Hidden };
     let edits = Edits { model: &route.model, forward: &route.pool.forward, logprobs };
     relay.outgoing = splice(&relay.body, &relay.request, &edits);
+    // What follows is finding or making a connection.
+    relay.own.stop(Instant::now());
     let left = relay.end.saturating_duration_since(now);
     let address = match &relay.attempt {
         Some(attempt) => attempt.member().address,
@@ -100,7 +102,9 @@ async fn choose_one(
         None => next(relay.from_route),
     };
     let choice = choice.map_err(|nobody| give_up(relay, nobody))?;
+    relay.own.stop(Instant::now());
     pause(session, relay, retry::wait(relay.tried.len(), entry.dice.roll())).await?;
+    relay.own.start(Instant::now());
     entry.budget.spend(now);
     metrics.retries.inc();
     ask(relay, choice);

@@ -10,6 +10,7 @@ use pingora_core::protocols::http::ServerSession as HttpSession;
 
 use super::exchange::Exchange;
 use super::intake::NoBody;
+use super::stopwatch::Stopwatch;
 use crate::config::snapshot::Snapshot;
 use crate::error::GatewayError;
 use crate::rules::auth::Principal;
@@ -71,7 +72,8 @@ impl Moment {
     }
 }
 
-/// Takes what this request needs from all limits that apply to it, or nothing.
+/// Takes what this request needs from all limits that apply to it, or nothing. `own` stops while a store or a free
+/// slot is waited for.
 ///
 /// # Errors
 /// The 429, or that the client left while it waited in line.
@@ -81,6 +83,7 @@ pub async fn take(
     entry: &AliasEntry,
     request: &ChatRequest,
     body: &[u8],
+    own: &mut Stopwatch,
 ) -> Result<Quota, NoBody> {
     let snapshot = exchange.snapshot.clone();
     let caller = exchange.caller.clone().ok_or(GatewayError::Internal("no_caller"))?;
@@ -98,11 +101,18 @@ pub async fn take(
     let now = Moment::now(&snapshot);
     let told = Mutex::default();
     let taker = Taker { snapshot: &snapshot, entry, book: &tenant.book, limits, tokens, told };
+    if snapshot.limiting.store.is_some() {
+        own.stop(Instant::now());
+    }
     let (taken, now) = match taker.all(now).await {
         // It may have waited for long.
-        Err(Refused::Slot) => (taker.in_line(session, &caller, now).await?, Moment::now(&snapshot)),
+        Err(Refused::Slot) => {
+            own.stop(Instant::now());
+            (taker.in_line(session, &caller, now).await?, Moment::now(&snapshot))
+        }
         other => (other, now),
     };
+    own.start(Instant::now());
     if snapshot.limiting.headers {
         exchange.standing = taker.standing(now.when);
     }

@@ -20,6 +20,17 @@ pub enum Balance {
     P2cEwma,
 }
 
+impl Balance {
+    /// Its name in the configuration.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "round_robin",
+            Self::LeastInflight => "least_inflight",
+            Self::P2cEwma => "p2c_ewma",
+        }
+    }
+}
+
 /// A backend that could be chosen.
 pub struct Candidate<'a> {
     pub vitals: &'a Vitals,

@@ -1,5 +1,7 @@
 //! Backends that can answer for each other, and which of them is asked next.
 
+pub mod condition;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

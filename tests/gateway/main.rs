@@ -21,5 +21,7 @@ mod limits; // what limits let through, refuse, cost and tell
 mod listeners; // addresses, TLS, client certificates, Unix sockets
 mod logs; // where lines go, in which form, and what a full disk costs
 mod operate; // reload, stop, upgrade, systemd
+mod prometheus; // a real Prometheus, the dashboard, alert rules
 mod readme; // the README does what it says
+mod status; // the status page as programs, people and a browser meet it
 mod traces; // spans at a collector, and who learns of a trace

@@ -153,9 +153,33 @@ fn its_table_of_metrics_is_what_the_gateway_has() {
     let text = readme();
     let mut told: Vec<_> = text
         .lines()
-        .filter_map(|line| line.strip_prefix("| `byname_")?.split_once('`'))
-        .map(|(name, _)| format!("byname_{name}"))
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .filter(|(name, _)| name.starts_with("byname_") || name.starts_with("process_"))
+        .map(|(name, _)| name.to_owned())
         .collect();
     told.sort();
     assert_eq!(told, real);
+    labels_are_those_of_the_tables(&text, &page);
+}
+
+/// Every label of the page stands in its metric's row, and in the table of labels.
+fn labels_are_those_of_the_tables(readme: &str, page: &str) {
+    let rows: Vec<Vec<&str>> = readme
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let words = |cell: &str| cell.split(", ").map(str::to_owned).collect::<Vec<_>>();
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
+        let Some((name, labels)) = line.split_once('{') else { continue };
+        let name =
+            ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        let row = rows.iter().find(|row| row[0] == format!("`{name}`"));
+        let told = words(row.unwrap_or_else(|| panic!("{name} has no row"))[1]);
+        for label in labels.split("\",").filter_map(|pair| pair.split_once("=\"")).map(|(label, _)| label) {
+            let explained =
+                || rows.iter().any(|row| row.len() == 2 && words(row[0]).iter().any(|l| l == label));
+            assert!(label == "le" || (told.iter().any(|l| l == label) && explained()), "{name}: {label}");
+        }
+    }
 }

@@ -7,13 +7,25 @@ use std::time::SystemTime;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::limits::{Kept, lasting};
+use super::limits::{Kept, LASTING, lasting};
 use crate::config::at::{At, Named, every};
 use crate::config::complaint::{Complaints, Told, nearest, quoted};
+use crate::config::form::{Field, Form, may, must};
 use crate::config::naming::identifier;
 use crate::config::plan::{KeyPlan, LimitRules};
 use crate::error::Scope;
 use crate::names::{KeyDigest, KeyId};
+
+pub(super) const FIELDS: &[Field] = &[
+    must("sha256", Form::Digest, "of the key; `byname keygen` prints both"),
+    may("scopes", Form::List(&Form::Words(&["chat", "models"]), 1), "what the key may be used for"),
+    may(
+        "expires",
+        Form::Like("^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+([Zz]|[+-][0-9]{2}:[0-9]{2})$"),
+        "date, time and offset (RFC 3339); never unless written",
+    ),
+    may("limits", Form::Section(LASTING), "of this key alone"),
+];
 
 /// The digests of all files, and where each was found.
 pub(super) type Digests = HashMap<KeyDigest, String>;
@@ -30,7 +42,7 @@ pub(super) fn keys(
 
 fn key(named: &Named<'_>, digests: &mut Digests, kept: Kept, out: &mut Complaints) -> Result<KeyPlan, Told> {
     let id = identifier(named, out);
-    let fields = named.value.fields_near_secret(&["sha256", "scopes", "expires", "limits"], out)?;
+    let fields = named.value.fields_near_secret(FIELDS, out)?;
     let digest = fields
         .need("sha256", "`byname keygen` prints a key and its digest", out)
         .and_then(|at| digest(&at, digests, out));

@@ -5,12 +5,22 @@ use std::ops::RangeInclusive;
 use super::server::Server;
 use crate::config::at::{At, Fields};
 use crate::config::complaint::{Complaints, Told};
+use crate::config::form::{Field, Form, may};
 use crate::config::plan::{LimitRules, StorePlan};
 use crate::config::units::whole;
 
-const LASTING: [&str; 5] =
-    ["requests_per_minute", "tokens_per_minute", "concurrent", "tokens_per_day", "tokens_per_month"];
-const PASSING: [&str; 3] = ["requests_per_minute", "tokens_per_minute", "concurrent"];
+pub(super) const LASTING: &[Field] = &[
+    may("requests_per_minute", Form::Whole(1, 1_000_000_000_000), "requests in a minute"),
+    may("tokens_per_minute", Form::Whole(1, 1_000_000_000_000), "tokens of prompts and answers in a minute"),
+    may("concurrent", Form::Whole(1, 1_000_000), "requests at the same time"),
+    may("tokens_per_day", Form::Whole(1, 1_000_000_000_000), "tokens in a day (UTC)"),
+    may("tokens_per_month", Form::Whole(1, 1_000_000_000_000), "tokens in a month (UTC)"),
+];
+pub(super) const PASSING: &[Field] = &[
+    may("requests_per_minute", Form::Whole(1, 1_000_000_000_000), "requests in a minute"),
+    may("tokens_per_minute", Form::Whole(1, 1_000_000_000_000), "tokens of prompts and answers in a minute"),
+    may("concurrent", Form::Whole(1, 1_000_000), "requests at the same time"),
+];
 /// Far beyond what anybody serves, and far from where sums overflow.
 const RATE_BOUNDS: RangeInclusive<u64> = 1..=1_000_000_000_000;
 const CONCURRENT_BOUNDS: RangeInclusive<u64> = 1..=1_000_000;
@@ -36,13 +46,13 @@ pub(super) fn kept(server: &Result<Server, Told>, store: &Result<Option<StorePla
 
 /// Reads the limits of a pool or an alias: those that are over within a minute.
 pub(super) fn passing(at: &At<'_>, out: &mut Complaints) -> Result<LimitRules, Told> {
-    let fields = at.fields_explained(&PASSING, of_tenants_alone, out)?;
+    let fields = at.fields_explained(PASSING, of_tenants_alone, out)?;
     by_the_minute(&fields, out)
 }
 
 /// Reads the limits of a tenant or a key; those of a day or a month must be kept somewhere.
 pub(super) fn lasting(at: &At<'_>, kept: Kept, out: &mut Complaints) -> Result<LimitRules, Told> {
-    let fields = at.fields(&LASTING, out)?;
+    let fields = at.fields(LASTING, out)?;
     let rules = by_the_minute(&fields, out);
     let tokens_per_day = fields.or("tokens_per_day", None, out, |at, out| quota(at, kept, out));
     let tokens_per_month = fields.or("tokens_per_month", None, out, |at, out| quota(at, kept, out));

@@ -5,10 +5,29 @@ use log::LevelFilter;
 use super::path::file;
 use crate::config::at::{At, one_of};
 use crate::config::complaint::{Complaints, Told};
+use crate::config::form::{Field, Form, may, must};
 use crate::config::plan::{LogForm, LogPlan, LogTarget};
 use crate::config::raw::Value;
 
-const FIELDS: [&str; 4] = ["level", "format", "events", "access"];
+pub(super) const FIELDS: &[Field] = &[
+    may(
+        "level",
+        Form::Words(&["off", "error", "warn", "info", "debug"]),
+        "how much is told of the daemon's life",
+    ),
+    may("format", Form::Words(&["json", "text"]), "of events and of requests"),
+    may(
+        "events",
+        Form::Either(&[Form::Words(&["stdout", "stderr"]), Form::Section(FILE)]),
+        "of the daemon's life",
+    ),
+    may(
+        "access",
+        Form::Either(&[Form::Words(&["stdout", "stderr", "off"]), Form::Section(FILE)]),
+        "one line a request",
+    ),
+];
+const FILE: &[Field] = &[must("file", Form::Text, "is appended to")];
 const LEVELS: [(&str, LevelFilter); 5] = [
     ("off", LevelFilter::Off),
     ("error", LevelFilter::Error),
@@ -22,7 +41,7 @@ const MEND_ACCESS: &str = "write stdout, stderr, off or { file: PATH }";
 
 /// Reads the section; an empty one is all defaults.
 pub(super) fn log(at: &At<'_>, out: &mut Complaints) -> Result<LogPlan, Told> {
-    let fields = at.fields(&FIELDS, out)?;
+    let fields = at.fields(FIELDS, out)?;
     let level = fields.or("level", None, out, |at, out| one_of(at, "level", &LEVELS, out).map(Some));
     let form = fields.or("format", LogForm::Json, out, |at, out| one_of(at, "format", &FORMS, out));
     let events = fields.or("events", LogTarget::Stderr, out, |at, out| target(at, MEND, out));
@@ -38,7 +57,7 @@ pub(super) fn log(at: &At<'_>, out: &mut Complaints) -> Result<LogPlan, Told> {
 fn target(at: &At<'_>, mend: &str, out: &mut Complaints) -> Result<LogTarget, Told> {
     match at.value() {
         Value::Map(_) => {
-            let fields = at.fields(&["file"], out)?;
+            let fields = at.fields(FILE, out)?;
             let path = fields.need("file", "write the path of a file", out)?;
             file(&path, "/var/log/byname/access.log", out).map(LogTarget::File)
         }

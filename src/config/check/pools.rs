@@ -17,28 +17,41 @@ use self::dialect::Kind;
 use super::limits;
 use crate::config::at::{At, Fields, Named, every, one_of, truth};
 use crate::config::complaint::{Complaints, Told, nearest, quoted};
+use crate::config::form::{Field, Form, may, must};
 use crate::config::naming::identifier;
 use crate::config::plan::{Balance, LimitRules, Passing, PoolPlan, TlsPlan};
 use crate::config::raw::Value;
 use crate::config::units::{HOUR, duration};
 use crate::names::PoolName;
 
-const FIELDS: [&str; 15] = [
-    "dialect",
-    "api_version",
-    "balance",
-    "h2",
-    "tls",
-    "backends",
-    "health",
-    "breaker",
-    "resolve",
-    "local_addresses",
-    "timeouts",
-    "retry",
-    "forward_fields",
-    "trace_context",
-    "limits",
+pub(super) const FIELDS: &[Field] = &[
+    may("dialect", Form::Words(&["openai", "azure"]), "what the backends speak"),
+    may("api_version", Form::Text, "for azure, and only there"),
+    may("balance", Form::Words(&["round_robin", "least_inflight", "p2c_ewma"]), "how a backend is chosen"),
+    may("h2", Form::Truth, "whether HTTP/2 is spoken to the backends"),
+    may(
+        "tls",
+        Form::Section(tls::FIELDS),
+        "for https alone; the certificate is verified whatever stands here",
+    ),
+    must("backends", Form::List(&Form::Section(backends::FIELDS), 1), "each host and port once"),
+    may(
+        "health",
+        Form::Section(health::FIELDS),
+        "looks after backends between requests; not at all unless written",
+    ),
+    may("breaker", Form::Section(breaker::FIELDS), "leaves a backend alone whose requests fail"),
+    may("resolve", Form::Duration, "how often names are looked up at the latest"),
+    may("local_addresses", Form::Truth, "whether a name may lead to loopback or link-local addresses"),
+    may("timeouts", Form::Section(timeouts::FIELDS), "for connecting, the first byte, silence and the whole"),
+    may("retry", Form::Section(retry::FIELDS), "when a request is sent once more"),
+    may(
+        "forward_fields",
+        Form::List(&Form::Text, 0),
+        "request fields that Byname does not know and passes on",
+    ),
+    may("trace_context", Form::Truth, "whether backends learn of a request's trace"),
+    may("limits", Form::Section(limits::PASSING), "of all tenants together"),
 ];
 const BALANCES: [(&str, Balance); 3] = [
     ("round_robin", Balance::RoundRobin),
@@ -67,7 +80,7 @@ pub(super) fn names<'a>(at: &At<'a>) -> Option<Vec<&'a str>> {
 
 fn pool(named: &Named<'_>, out: &mut Complaints) -> Result<PoolPlan, Told> {
     let name = identifier(named, out);
-    let fields = named.value.fields_explained(&FIELDS, tls::beside, out)?;
+    let fields = named.value.fields_explained(FIELDS, tls::beside, out)?;
     let kind = dialect::kind(&fields, out);
     let dialect = dialect::dialect(kind, &fields, out);
     let balance =

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use crate::config::at::At;
 use crate::config::complaint::{Complaints, Told};
+use crate::config::form::{Field, Form, may};
 use crate::config::plan::{KeyPlan, LimitRules, PoolPlan, QueueRules, RoutePlan};
 use crate::config::units::{count, duration};
 use crate::names::PoolName;
 
+pub(super) const FIELDS: &[Field] =
+    &[may("wait", Form::Duration, "at most"), may("depth", Form::Whole(1, 1_000), "how many wait at most")];
 const WAIT: Duration = Duration::from_secs(2);
 /// Who would wait less need not wait; who would wait longer has gone.
 const WAIT_BOUNDS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(5 * 60);
@@ -17,7 +20,7 @@ const DEPTH_BOUNDS: RangeInclusive<usize> = 1..=1_000;
 
 /// Reads the map; an empty one is all defaults. `waited` is whether there is anything to wait for.
 pub(super) fn queue(at: &At<'_>, waited: bool, out: &mut Complaints) -> Result<QueueRules, Told> {
-    let fields = at.fields(&["wait", "depth"], out)?;
+    let fields = at.fields(FIELDS, out)?;
     let wait = fields.or("wait", WAIT, out, |at, out| duration(at, WAIT_BOUNDS, out));
     let depth = fields.or("depth", DEPTH, out, |at, out| count(at, DEPTH_BOUNDS, out));
     let rules = QueueRules { wait: wait?, depth: depth? };

@@ -4,8 +4,17 @@
 use super::path::file;
 use crate::config::at::At;
 use crate::config::complaint::{Complaints, Told};
+use crate::config::form::{Field, Form, may};
 use crate::config::plan::SecretRef;
 use crate::config::raw::{Kind, Value};
+
+pub(super) const FIELDS: &[Field] = &[
+    may("env", Form::Text, "the name of an environment variable"),
+    may("file", Form::Text, "the path of a file"),
+    may("credential", Form::Text, "the name of a systemd credential"),
+];
+/// A reference to a secret.
+pub(super) const FORM: Form = Form::OneOf(FIELDS);
 
 const MEND: &str = "write one of { env: NAME }, { file: PATH } and { credential: NAME }";
 
@@ -17,7 +26,7 @@ pub(super) fn secret(at: &At<'_>, out: &mut Complaints) -> Result<SecretRef, Tol
         let wrong = "a secret must not be written into a configuration, which is copied and shown around";
         return Err(at.complain(out, wrong, MEND));
     }
-    let fields = at.fields_near_secret(&["env", "file", "credential"], out)?;
+    let fields = at.fields_near_secret(FIELDS, out)?;
     match (fields.get("env"), fields.get("file"), fields.get("credential")) {
         (Some(at), None, None) => env(&at, out),
         (None, Some(at), None) => file(&at, "/etc/byname/demo.key", out).map(SecretRef::File),

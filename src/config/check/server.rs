@@ -11,35 +11,44 @@ use super::dns::resolvers;
 use super::path;
 use crate::config::at::{At, Fields, truth};
 use crate::config::complaint::{Complaints, Told};
+use crate::config::form::{ADDRESS, Field, Form, may};
 use crate::config::plan::{Boot, Caps, Clients, ListenAddress, Listener, Speaks, TlsListen};
 use crate::config::units::{DAY, TICK, count, duration, shown_size, size, whole};
 use listen::{Taken, listeners};
 
-const FIELDS: [&str; 24] = [
-    "listen",
-    "admin",
-    "demo_model",
-    "threads",
-    "max_body",
-    "max_head",
-    "max_event",
-    "max_response",
-    "body_timeout",
-    "write_timeout",
-    "header_timeout",
-    "keep_alive",
-    "max_requests",
-    "max_connections",
-    "max_connections_per_address",
-    "max_buffered",
-    "drain",
-    "dns",
-    "openai_models",
-    "rate_limit_headers",
-    "unknown_keys_per_minute",
-    "state_dir",
-    "run_dir",
-    "admin_public",
+pub(super) const FIELDS: &[Field] = &[
+    may("listen", listen::FORM, "where clients come to"),
+    may("admin", ADDRESS, "the operators' listener: /metrics /healthz /readyz /status"),
+    may("demo_model", ADDRESS, "starts the built-in demo model; loopback only"),
+    may("threads", Form::Whole(1, 256), "that serve clients"),
+    may("max_body", Form::Size, "of a request"),
+    may("max_head", Form::Size, "of a request"),
+    may("max_event", Form::Size, "of a backend's stream"),
+    may("max_response", Form::Size, "a backend's JSON answer"),
+    may("body_timeout", Form::Duration, "for a request's body to arrive"),
+    may("write_timeout", Form::Duration, "for a client to take up to 64 KiB of an answer"),
+    may("header_timeout", Form::Duration, "for a request's head"),
+    may("keep_alive", Form::Duration, "for a connection without a request"),
+    may("max_requests", Form::Whole(1, 1_000_000_000), "on one HTTP/1.1 connection"),
+    may("max_connections", Form::Whole(1, 1_000_000), "of all clients"),
+    may(
+        "max_connections_per_address",
+        Form::Whole(1, 1_000_000),
+        "of one IPv4 address, or one IPv6 network (/64)",
+    ),
+    may("max_buffered", Form::Size, "request bodies in memory, all clients together"),
+    may("drain", Form::Duration, "for running streams, after SIGTERM"),
+    may("dns", Form::List(&Form::Text, 0), "resolvers such as 127.0.0.53:53; none are the system's"),
+    may("openai_models", Form::Truth, "whether /v1/models also has `created` and `owned_by`"),
+    may("rate_limit_headers", Form::Truth, "whether answers say what is left of a limit"),
+    may(
+        "unknown_keys_per_minute",
+        Form::Whole(1, 1_000_000_000),
+        "requests without a good key that one client address may make",
+    ),
+    may("state_dir", Form::Text, "the directory of what must outlive the process"),
+    may("run_dir", Form::Text, "the directory of the control socket and the process id"),
+    may("admin_public", Form::Truth, "whether `admin` may be an address that others reach"),
 ];
 
 const KIB: usize = 1 << 10;
@@ -89,7 +98,7 @@ pub(super) struct Server {
 
 /// Reads the section; an empty one is all defaults.
 pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> {
-    let fields = at.fields(&FIELDS, out)?;
+    let fields = at.fields(FIELDS, out)?;
     let mut taken = Taken::default();
     let listen = match fields.get("listen") {
         Some(at) => listeners(&at, &mut taken, out),
@@ -164,7 +173,7 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
 
 /// The directory of the control socket, whatever else is wrong with the section.
 pub(super) fn run_dir(at: &At<'_>, unsaid: &mut Complaints) -> Option<std::path::PathBuf> {
-    let written = at.fields(&FIELDS, unsaid).ok()?.get("run_dir")?;
+    let written = at.fields(FIELDS, unsaid).ok()?.get("run_dir")?;
     path::directory(&written, "/run/byname", unsaid).ok()
 }
 

@@ -4,15 +4,24 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::path;
-use super::secret::secret;
+use super::secret::{self, secret};
 use crate::config::at::At;
 use crate::config::complaint::{Complaints, Told};
+use crate::config::form::{Field, Form, may, must};
 use crate::config::naming::{free_text, identifier_text};
 use crate::config::plan::StorePlan;
 use crate::config::units::{TICK, count, duration};
 use crate::config::url::{Fault, host_and_port, host_name, port_number, refuse_characters};
 
-const FIELDS: [&str; 7] = ["redis", "username", "password", "ca", "timeout", "instances", "prefix"];
+pub(super) const FIELDS: &[Field] = &[
+    must("redis", Form::Like("^[Rr][Ee][Dd][Ii][Ss][Ss]?://"), "redis://HOST:PORT/DB, or rediss:// with TLS"),
+    may("username", Form::Text, "as whom we authenticate"),
+    may("password", secret::FORM, "what with"),
+    may("ca", Form::Text, "the file of the authorities that are trusted instead of the usual ones"),
+    may("timeout", Form::Duration, "for one answer"),
+    may("instances", Form::Whole(1, 1_000), "how many gateways share it"),
+    may("prefix", Form::Text, "before every key in the store"),
+];
 /// Where a Redis listens unless another port is written.
 const PORT: u16 = 6379;
 const MAX_DB: u32 = 65_535;
@@ -38,7 +47,7 @@ struct StoreUrl {
 
 /// Reads the map.
 pub(super) fn store(at: &At<'_>, out: &mut Complaints) -> Result<StorePlan, Told> {
-    let fields = at.fields_near_secret(&FIELDS, out)?;
+    let fields = at.fields_near_secret(FIELDS, out)?;
     let url = fields
         .need("redis", URL_MEND, out)
         .and_then(|at| store_url(at.text(out)?).map_err(|(wrong, mend)| at.complain(out, wrong, mend)));

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::keys::{Digests, keys};
-use super::limits::{Kept, lasting, passing};
+use super::keys::{self, Digests, keys};
+use super::limits::{Kept, LASTING, PASSING, lasting, passing};
 use super::pools;
-use super::queue::{alias_waits, queue, tenant_waits};
+use super::queue::{self, alias_waits, queue, tenant_waits};
 use crate::config::at::{At, Named, every};
 use crate::config::complaint::{Complaints, Told, nearest, quoted};
+use crate::config::form::{Field, Form, may, must};
 use crate::config::naming::{MAX_ALIAS, MAX_MODEL, alias, free_text, identifier};
 use crate::config::plan::{LimitRules, ModelPlan, RoutePlan, TenantPlan};
 use crate::names::{Alias, ModelName, PoolName, TenantId};
@@ -18,7 +19,35 @@ const MAX_TENANTS: usize = 100_000;
 /// A description is a sentence or two in a list of models, in characters.
 const MAX_DESCRIPTION: usize = 4096;
 
-const MODEL_FIELDS: [&str; 6] = ["display_name", "description", "routes", "expose", "limits", "queue"];
+pub(super) const FIELDS: &[Field] = &[
+    must("keys", Form::Named(&Form::Section(keys::FIELDS), 0), "of clients, by names for logs"),
+    may(
+        "models",
+        Form::Named(&Form::Section(MODEL_FIELDS), 0),
+        "the aliases, in the order of GET /v1/models",
+    ),
+    may("limits", Form::Section(LASTING), "of all keys together"),
+];
+const ROUTE_FIELDS: &[Field] = &[
+    must("pool", Form::Text, "one under `pools`"),
+    must("model", Form::Text, "what the backing model calls itself"),
+];
+const MODEL_FIELDS: &[Field] = &[
+    may("display_name", Form::Text, "the alias unless written"),
+    may("description", Form::Text, "a sentence or two"),
+    must("routes", Form::List(&Form::Section(ROUTE_FIELDS), 1), "in order of priority"),
+    may(
+        "expose",
+        Form::List(&Form::Words(&["reasoning", "logprobs", "usage_details"]), 0),
+        "what is otherwise kept back",
+    ),
+    may("limits", Form::Section(PASSING), "of this alias alone"),
+    may(
+        "queue",
+        Form::Section(queue::FIELDS),
+        "for requests that some `concurrent` is in the way of; refused unless written",
+    ),
+];
 
 /// What the tenants of all files have in common.
 pub(super) struct Seen<'a> {
@@ -64,7 +93,7 @@ fn tenant(named: &Named<'_>, seen: &mut Seen<'_>, out: &mut Complaints) -> Resul
         }
         None => Ok(id),
     });
-    let fields = named.value.fields(&["keys", "models", "limits"], out)?;
+    let fields = named.value.fields(FIELDS, out)?;
     let keys = fields
         .need(
             "keys",
@@ -83,7 +112,7 @@ fn tenant(named: &Named<'_>, seen: &mut Seen<'_>, out: &mut Complaints) -> Resul
 /// `waits` is whether a request of the tenant may have to wait, whatever it asks for.
 fn model(named: &Named<'_>, seen: &Seen<'_>, waits: bool, out: &mut Complaints) -> Result<ModelPlan, Told> {
     let alias = alias(named, out);
-    let fields = named.value.fields(&MODEL_FIELDS, out)?;
+    let fields = named.value.fields(MODEL_FIELDS, out)?;
     let display_name = match fields.get("display_name") {
         Some(at) => free_text(&at, MAX_ALIAS, out),
         None => alias,
@@ -136,7 +165,7 @@ fn routes(at: &At<'_>, pools: Option<&[&str]>, out: &mut Complaints) -> Result<V
 }
 
 fn route(at: &At<'_>, pools: Option<&[&str]>, out: &mut Complaints) -> Result<RoutePlan, Told> {
-    let fields = at.fields(&["pool", "model"], out)?;
+    let fields = at.fields(ROUTE_FIELDS, out)?;
     let pool = fields.need("pool", "write the name of one under `pools:`", out).and_then(|at| {
         let name = at.text(out)?;
         match pools {

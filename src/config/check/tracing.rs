@@ -3,14 +3,20 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::secret::secret;
+use super::secret::{self, secret};
 use crate::config::at::{At, every};
 use crate::config::complaint::{Complaints, Told, quoted};
+use crate::config::form::{Field, Form, may, must};
 use crate::config::plan::{SecretRef, TracingPlan};
 use crate::config::units::{duration, percent};
 use crate::config::url::base_url;
 
-const FIELDS: [&str; 4] = ["endpoint", "sample", "headers", "timeout"];
+pub(super) const FIELDS: &[Field] = &[
+    must("endpoint", Form::Like("^[Hh][Tt][Tt][Pp][Ss]?://[^/]+/."), "where OTLP over HTTP is taken"),
+    may("sample", Form::Percent, "how many of all requests are traced at most"),
+    may("headers", Form::Named(&secret::FORM, 0), "of every post"),
+    may("timeout", Form::Duration, "for one post"),
+];
 const ENDPOINT_MEND: &str = "write it like http://127.0.0.1:4318/v1/traces";
 /// Enough to see how things go, and no burden.
 const SAMPLE: u8 = 1;
@@ -23,7 +29,7 @@ const OURS: [&str; 5] = ["host", "content-type", "content-length", "transfer-enc
 
 /// Reads the map.
 pub(super) fn tracing(at: &At<'_>, out: &mut Complaints) -> Result<TracingPlan, Told> {
-    let fields = at.fields_near_secret(&FIELDS, out)?;
+    let fields = at.fields_near_secret(FIELDS, out)?;
     let endpoint = fields.need("endpoint", ENDPOINT_MEND, out).and_then(|at| {
         let url = base_url(at.text(out)?).map_err(|(wrong, mend)| {
             // The words for the base URL of a backend have an example of one, and of its key.

@@ -91,3 +91,12 @@ fn every_listener_is_told_by_its_place() {
     let places: Vec<_> = told.iter().map(|fault| fault.way.to_string()).collect();
     assert_eq!(places, ["server.listen[0].tls.cert", "server.listen[2].tls.cert"]);
 }
+
+#[test]
+fn the_end_of_a_certificate_is_known() {
+    let files = Files::new();
+    // 2021-01-01T00:00:00Z
+    let expected = UNIX_EPOCH + std::time::Duration::from_secs(1_609_459_200);
+    assert_eq!(ends::end(&files.path("old.pem")), Some(expected));
+    assert_eq!(ends::end(&files.path("none.pem")), None);
+}

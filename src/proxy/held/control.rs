@@ -60,7 +60,14 @@ pub struct Control {
     stage: AtomicCell<Stage>,
     released: AtomicCell<Option<Framing>>,
     fault: AtomicCell<Option<UpstreamFault>>,
+    /// Since when we have had a piece of the answer that is not written yet; [`NOTHING`] if there is none.
+    picked_up: AtomicCell<u64>,
+    /// For how long we have had such pieces.
+    in_hand: AtomicCell<u64>,
 }
+
+/// No moment of a request: it takes longer than a nanosecond to come that far.
+const NOTHING: u64 = 0;
 
 impl Control {
     /// Nothing has been asked yet; only the end of the whole request counts.
@@ -76,6 +83,8 @@ impl Control {
             stage: AtomicCell::new(Stage::Waiting),
             released: AtomicCell::new(None),
             fault: AtomicCell::new(None),
+            picked_up: AtomicCell::new(NOTHING),
+            in_hand: AtomicCell::new(0),
         }
     }
 
@@ -155,6 +164,27 @@ impl Control {
     /// Why the last attempt failed, if somebody knew.
     pub fn fault(&self) -> Option<UpstreamFault> {
         self.fault.load()
+    }
+
+    /// Filters: a piece of the answer has come; the time until it is put down is ours.
+    pub fn pick_up(&self, now: Instant) {
+        if self.picked_up.load() == NOTHING {
+            self.picked_up.store(self.since(now));
+        }
+    }
+
+    /// Held session: what has come is about to be written, or kept for later.
+    pub fn put_down(&self, now: Instant) {
+        let since = self.picked_up.swap(NOTHING);
+        if since != NOTHING {
+            let more = self.since(now).saturating_sub(since);
+            self.in_hand.store(self.in_hand.load().saturating_add(more));
+        }
+    }
+
+    /// For how long pieces of the answer were with us, all together.
+    pub fn in_hand(&self) -> Duration {
+        Duration::from_nanos(self.in_hand.load())
     }
 
     /// Held session: when the next deadline is.
@@ -242,6 +272,17 @@ mod tests {
         assert_eq!(control.deadline(), now + S);
         control.overdue(now + S);
         assert_eq!(control.fault(), Some(UpstreamFault::DrainOver));
+    }
+
+    #[test]
+    fn pieces_are_ours_from_the_first_of_a_batch_to_its_writing() {
+        let (control, now) = waiting();
+        control.put_down(now + S);
+        control.pick_up(now + 2 * S);
+        control.pick_up(now + 3 * S);
+        control.put_down(now + 4 * S);
+        control.put_down(now + 9 * S);
+        assert_eq!(control.in_hand(), 2 * S);
     }
 
     #[test]

@@ -199,6 +199,8 @@ impl Hold {
             broken = None;
         }
         let news = Some(news.into_bytes()).filter(|news| !news.is_empty());
+        // What follows waits for the client.
+        self.control.put_down(Instant::now());
         match self.answer {
             Answer::Kept { .. } => self.open(real, news, broken, ended).await?,
             Answer::Flowing => self.flow(real, news, broken.is_some(), ended).await?,

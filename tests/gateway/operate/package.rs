@@ -174,6 +174,48 @@ fn the_units_are_clean_and_little_exposed() {
     assert!(exposure.status.success(), "{level}");
 }
 
+/// The manual's pages are clean, the package installs them, and they leave nothing out.
+#[test]
+fn the_manual_is_clean_and_whole() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let package = std::fs::read_to_string(root.join("Cargo.toml")).expect("it is there");
+    for name in ["byname.8", "byname.yaml.5"] {
+        let page = root.join("conf/man").join(name);
+        assert!(package.contains(&format!("\"conf/man/{name}\"")), "{name} is not in the package");
+        let lint = Command::new("mandoc").args(["-Tlint", "-Wwarning"]).arg(&page).output();
+        let lint = lint.expect("mandoc is installed; run tests/setup.sh");
+        let said = String::from_utf8_lossy(&lint.stdout).into_owned();
+        assert!(lint.status.success() && said.is_empty(), "{said}");
+    }
+    let of_program = std::fs::read_to_string(root.join("conf/man/byname.8")).expect("a page");
+    let help = Command::new(env!("CARGO_BIN_EXE_byname")).arg("--help").output().expect("help").stdout;
+    let help = String::from_utf8_lossy(&help).into_owned();
+    let words = help.split(|c: char| !(c.is_alphanumeric() || c == '-'));
+    for option in words.filter_map(|word| word.strip_prefix("--")) {
+        assert!(of_program.contains(&format!(", -{option}")), "--{option} is not in byname.8");
+    }
+    let of_file = std::fs::read_to_string(root.join("conf/man/byname.yaml.5")).expect("a page");
+    told_of(byname::config::FIELDS, &of_file);
+}
+
+/// Every field stands in the page, with what the tables say of it.
+fn told_of(fields: &[byname::config::form::Field], page: &str) {
+    use byname::config::form::Form;
+    for field in fields {
+        assert!(page.contains(&format!(".It Ic {} :", field.name)), "{} is not in byname.yaml.5", field.name);
+        let mut form = &field.form;
+        while let Form::List(of, _) | Form::Named(of, _) = form {
+            form = of;
+        }
+        match form {
+            Form::Section(fields) => told_of(fields, page),
+            Form::Text | Form::Like(_) | Form::Digest | Form::Truth | Form::Whole(..) | Form::Duration => {}
+            Form::Size | Form::Percent | Form::Words(_) | Form::Either(_) | Form::OneOf(_) => {}
+            Form::List(..) | Form::Named(..) => {}
+        }
+    }
+}
+
 /// What the unit says agrees with what the program does.
 #[test]
 fn the_unit_waits_longer_than_the_daemon_drains() {

@@ -6,15 +6,26 @@ use std::ops::RangeInclusive;
 use super::dialect::Kind;
 use super::tls::{self, tls};
 use crate::config::at::{At, every, truth};
-use crate::config::check::secret::secret;
+use crate::config::check::secret::{self, secret};
 use crate::config::complaint::{Complaints, Told, quoted};
+use crate::config::form::{Field, Form, may, must};
 use crate::config::plan::{BackendPlan, Scheme, TlsPlan};
 use crate::config::raw::Value;
 use crate::config::units::count;
 use crate::config::url::{BaseUrl, base_url, resource_url};
 use crate::names::BackendName;
 
-const FIELDS: [&str; 5] = ["url", "weight", "key", "h2", "tls"];
+pub(super) const FIELDS: &[Field] = &[
+    must(
+        "url",
+        Form::Like("^[Hh][Tt][Tt][Pp][Ss]?://"),
+        "the base that OpenAI clients take, or the endpoint of an Azure resource",
+    ),
+    may("weight", Form::Whole(1, 1_000), "its share, next to the others'"),
+    may("key", secret::FORM, "what we authenticate with"),
+    may("h2", Form::Truth, "whether HTTP/2 is spoken to it"),
+    may("tls", Form::Section(tls::FIELDS), "for https alone; instead of the pool's"),
+];
 const WEIGHT: usize = 1;
 /// A share of less than a thousandth is a slip.
 const WEIGHT_BOUNDS: RangeInclusive<usize> = 1..=1000;
@@ -71,7 +82,7 @@ pub(super) fn all_plain(at: &At<'_>) -> bool {
 }
 
 fn backend(at: &At<'_>, shared: &Shared, out: &mut Complaints) -> Result<BackendPlan, Told> {
-    let fields = at.fields_explained(&FIELDS, tls::beside, out)?;
+    let fields = at.fields_explained(FIELDS, tls::beside, out)?;
     let mend = match shared.kind {
         Kind::OpenAi => format!("write the base URL, such as {URL}"),
         Kind::Azure => format!("write the endpoint of the resource, such as {AZURE_URL}"),

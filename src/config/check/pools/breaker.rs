@@ -5,10 +5,17 @@ use std::time::Duration;
 
 use crate::config::at::{At, Fields};
 use crate::config::complaint::{Complaints, Told};
+use crate::config::form::{Field, Form, may};
 use crate::config::plan::BreakerRules;
 use crate::config::units::{HOUR, count, duration, percent, shown_duration};
 
-const FIELDS: [&str; 5] = ["failures", "error_rate", "open", "max_open", "slow_start"];
+pub(super) const FIELDS: &[Field] = &[
+    may("failures", Form::Whole(1, 1_000), "in a row"),
+    may("error_rate", Form::Percent, "or so large a share"),
+    may("open", Form::Duration, "for how long it is left alone at first"),
+    may("max_open", Form::Duration, "and at most"),
+    may("slow_start", Form::Duration, "until it has its full share again"),
+];
 const FAILURES: usize = 5;
 const FAILURES_BOUNDS: RangeInclusive<usize> = 1..=1000;
 const ERROR_RATE: u8 = 50;
@@ -19,7 +26,7 @@ const SLOW_START: Duration = Duration::from_secs(10);
 
 /// Reads the map; an empty one is all defaults.
 pub(super) fn breaker(at: &At<'_>, out: &mut Complaints) -> Result<BreakerRules, Told> {
-    let fields = at.fields(&FIELDS, out)?;
+    let fields = at.fields(FIELDS, out)?;
     let failures = fields.or("failures", FAILURES, out, |at, out| count(at, FAILURES_BOUNDS, out));
     let error_rate = fields.or("error_rate", ERROR_RATE, out, |at, out| percent(at, 1..=100, out));
     let times = times(&fields, out);

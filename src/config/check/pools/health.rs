@@ -5,10 +5,17 @@ use std::time::Duration;
 
 use crate::config::at::{At, Fields};
 use crate::config::complaint::{Complaints, Told};
+use crate::config::form::{Field, Form, may};
 use crate::config::plan::HealthPlan;
 use crate::config::units::{HOUR, TICK, count, duration, shown_duration};
 
-const FIELDS: [&str; 5] = ["path", "interval", "timeout", "failures", "successes"];
+pub(super) const FIELDS: &[Field] = &[
+    may("path", Form::Like("^/"), "what is asked for; only a connection is made unless written"),
+    may("interval", Form::Duration, "from one check to the next"),
+    may("timeout", Form::Duration, "for a check; at most `interval`"),
+    may("failures", Form::Whole(1, 100), "in a row, and a backend is down"),
+    may("successes", Form::Whole(1, 100), "in a row, and it is up again"),
+];
 const INTERVAL: Duration = Duration::from_secs(5);
 /// More often, and the checks are a load of their own.
 const INTERVAL_BOUNDS: RangeInclusive<Duration> = Duration::from_millis(100)..=HOUR;
@@ -21,7 +28,7 @@ const MAX_PATH: usize = 1024;
 
 /// Reads the map; an empty one connects and asks for nothing.
 pub(super) fn health(at: &At<'_>, out: &mut Complaints) -> Result<HealthPlan, Told> {
-    let fields = at.fields(&FIELDS, out)?;
+    let fields = at.fields(FIELDS, out)?;
     let path = fields.get("path").map(|at| path(&at, out)).transpose();
     let interval = fields.or("interval", INTERVAL, out, |at, out| duration(at, INTERVAL_BOUNDS, out));
     let timeout = timeout(&fields, interval, out);

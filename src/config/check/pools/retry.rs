@@ -4,10 +4,16 @@ use std::ops::RangeInclusive;
 
 use crate::config::at::{At, truth};
 use crate::config::complaint::{Complaints, Told};
+use crate::config::form::{Field, Form, may};
 use crate::config::plan::RetryRules;
 use crate::config::units::{count, percent};
 
-const FIELDS: [&str; 4] = ["attempts", "resend", "budget", "on_timeout"];
+pub(super) const FIELDS: &[Field] = &[
+    may("attempts", Form::Whole(1, 16), "how many backends a request is sent to at most"),
+    may("resend", Form::Whole(0, 15), "how often it is sent again although a backend may have worked on it"),
+    may("budget", Form::Percent, "retries of an alias, as a share of its requests of the last ten seconds"),
+    may("on_timeout", Form::Truth, "whether it is sent again when no first byte came in time"),
+];
 const ATTEMPTS: usize = 3;
 /// A request that failed sixteen times will not be saved by a seventeenth.
 const ATTEMPTS_BOUNDS: RangeInclusive<usize> = 1..=16;
@@ -17,7 +23,7 @@ const BUDGET: u8 = 20;
 
 /// Reads the map; an empty one is all defaults.
 pub(super) fn retry(at: &At<'_>, out: &mut Complaints) -> Result<RetryRules, Told> {
-    let fields = at.fields(&FIELDS, out)?;
+    let fields = at.fields(FIELDS, out)?;
     let attempts = fields.or("attempts", ATTEMPTS, out, |at, out| count(at, ATTEMPTS_BOUNDS, out));
     let resend = fields.or("resend", RESEND, out, |at, out| count(at, RESEND_BOUNDS, out));
     let budget = fields.or("budget", BUDGET, out, |at, out| percent(at, 0..=100, out));

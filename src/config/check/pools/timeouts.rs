@@ -4,9 +4,16 @@ use std::time::Duration;
 
 use crate::config::at::{At, Fields};
 use crate::config::complaint::{Complaints, Told};
+use crate::config::form::{Field, Form, may};
 use crate::config::plan::Timeouts;
 use crate::config::units::{DAY, TICK, duration, shown_duration};
 
+pub(super) const FIELDS: &[Field] = &[
+    may("connect", Form::Duration, "TLS included"),
+    may("first_byte", Form::Duration, "to the first useful event, or to the head of a JSON answer"),
+    may("idle", Form::Duration, "between two events, or two pieces of a JSON answer"),
+    may("total", Form::Duration, "the whole request, all attempts together"),
+];
 const CONNECT: Duration = Duration::from_secs(2);
 const FIRST_BYTE: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(60);
@@ -14,7 +21,7 @@ const TOTAL: Duration = Duration::from_secs(10 * 60);
 
 /// No part may take longer than the whole; a part that was not written is cut to it.
 pub(super) fn timeouts(at: &At<'_>, out: &mut Complaints) -> Result<Timeouts, Told> {
-    let fields = at.fields(&["connect", "first_byte", "idle", "total"], out)?;
+    let fields = at.fields(FIELDS, out)?;
     let total = fields.or("total", TOTAL, out, |at, out| duration(at, TICK..=DAY, out));
     let connect = part(&fields, "connect", CONNECT, total, out);
     let first_byte = part(&fields, "first_byte", FIRST_BYTE, total, out);

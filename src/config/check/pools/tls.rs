@@ -5,14 +5,20 @@ use std::net::IpAddr;
 use crate::config::at::{At, Fields};
 use crate::config::check::path;
 use crate::config::complaint::{Complaints, Told};
+use crate::config::form::{Field, Form, may};
 use crate::config::plan::{Identity, TlsPlan};
 use crate::config::url::host_name;
 
-const FIELDS: [&str; 4] = ["ca", "cert", "key", "server_name"];
+pub(super) const FIELDS: &[Field] = &[
+    may("ca", Form::Text, "the file of the authorities that are trusted instead of the usual ones"),
+    may("cert", Form::Text, "our own certificate"),
+    may("key", Form::Text, "its private key"),
+    may("server_name", Form::Text, "whom the certificate must be for; the URL's host"),
+];
 
 /// Reads the map.
 pub(super) fn tls(at: &At<'_>, out: &mut Complaints) -> Result<TlsPlan, Told> {
-    let fields = at.fields_explained(&FIELDS, |name| no_blind_trust(name, "name the CA under `ca`"), out)?;
+    let fields = at.fields_explained(FIELDS, |name| no_blind_trust(name, "name the CA under `ca`"), out)?;
     let ca = fields.get("ca").map(|at| path::file(&at, "/etc/byname/ca.crt", out)).transpose();
     let identity = identity(&fields, out);
     let server_name = fields.get("server_name").map(|at| server_name(&at, out)).transpose();
@@ -115,7 +121,7 @@ mod tests {
             assert!(told.contains(&expected), "{told}");
         }
         for known in FIELDS {
-            assert_eq!(beside(known), None);
+            assert_eq!(beside(known.name), None);
         }
     }
 

@@ -8,8 +8,26 @@ use super::address;
 use crate::config::at::{At, Fields, every, one_of, truth};
 use crate::config::check::path;
 use crate::config::complaint::{Complaints, Told};
+use crate::config::form::{ADDRESS, Field, Form, may, must};
 use crate::config::plan::{ClientCerts, Identity, ListenAddress, Listener, Speaks, TlsListen};
 use crate::config::raw::Value;
+
+pub(super) const TLS: &[Field] = &[
+    must("cert", Form::Text, "the certificate and those between it and its authority"),
+    must("key", Form::Text, "its private key"),
+    may("client_ca", Form::Text, "the authority of certificates that clients must show"),
+    may("client_auth", Form::Words(&["required", "optional"]), "whether they must"),
+];
+const ENTRY: &[Field] = &[
+    must("address", PLACE, "an address and a port, or unix:/PATH"),
+    may("h2c", Form::Truth, "whether HTTP/2 without TLS is taken"),
+    may("mode", Form::Like("^[0-7]{3,4}$"), "the permissions of a Unix socket, in octal"),
+    may("tls", Form::Section(TLS), "1.2 or newer; HTTP/2 and HTTP/1.1, as the client prefers"),
+];
+const PLACE: Form = Form::Either(&[ADDRESS, Form::Like("^unix:/")]);
+const ONE: Form = Form::Either(&[PLACE, Form::Section(ENTRY)]);
+/// One listener, or a list of them.
+pub(super) const FORM: Form = Form::Either(&[ONE, Form::List(&ONE, 1)]);
 
 /// What a path of a Unix socket begins with.
 const UNIX: &str = "unix:";
@@ -46,7 +64,7 @@ fn listener(
 ) -> Result<(Listener, Option<TlsListen>), Told> {
     match at.value() {
         Value::Map(_) => {
-            let fields = at.fields(&["address", "h2c", "mode", "tls"], out)?;
+            let fields = at.fields(ENTRY, out)?;
             let mode = fields.get("mode").map(|at| Ok((at, mode(&at, out)?))).transpose();
             let address = fields
                 .need("address", "write one, such as 127.0.0.1:8080", out)
@@ -131,7 +149,7 @@ fn permitted(
 }
 
 fn tls(at: &At<'_>, out: &mut Complaints) -> Result<TlsListen, Told> {
-    let fields = at.fields(&["cert", "key", "client_ca", "client_auth"], out)?;
+    let fields = at.fields(TLS, out)?;
     let mut file = |name: &'static str, mend: &str, example: &str| {
         fields.need(name, mend, out).and_then(|at| path::file(&at, example, out))
     };

@@ -1,0 +1,327 @@
+//! Collects what the status says from where it is known.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::attention;
+use super::facts::{
+    AddressFacts, AliasFacts, BackendFacts, Configuration, Connections, Facts, KeyFacts, Latency, LimitFacts,
+    PoolFacts, RouteFacts, Strangers, TenantFacts, Tokens, state,
+};
+use super::history::{History, Who};
+use super::look::Look;
+use super::process;
+use crate::config::snapshot::{Snapshot, Tenant};
+use crate::daemon::admin::unready;
+use crate::daemon::observe::left;
+use crate::daemon::reload::{Reloader, Report};
+use crate::metrics::{AliasMetrics, Tally};
+use crate::proxy::door::seats::Seats;
+use crate::proxy::life::{Life, Stage};
+use crate::rules::auth::Principal;
+use crate::rules::breaker::State;
+use crate::rules::catalog::AliasEntry;
+use crate::rules::limits::book::{Book, Limit, When};
+use crate::rules::limits::period::Today;
+use crate::rules::pools::{Member, Pool};
+use crate::rules::vitals::{Kind, Vitals};
+
+/// Where everything is known.
+pub struct Sources {
+    pub reloader: Arc<Reloader>,
+    pub life: Arc<Life>,
+    pub seats: Arc<Seats>,
+    /// When the process began.
+    pub began: Instant,
+    pub history: History,
+}
+
+/// What one look needs.
+struct Scene<'s> {
+    snapshot: &'s Snapshot,
+    history: &'s History,
+    attempts: Tally,
+    refusals: Tally,
+    when: When,
+}
+
+impl Sources {
+    /// What is so now, as far as somebody wants to see it.
+    pub fn facts(&self, look: &Look, now: Instant) -> Facts {
+        let snapshot = self.reloader.live.load();
+        let metrics = &self.reloader.metrics;
+        let today = SystemTime::now();
+        let when = When { now: snapshot.origin.tick(now), today: Today::at(today) };
+        let scene = Scene {
+            snapshot: &snapshot,
+            history: &self.history,
+            attempts: metrics.attempts(),
+            refusals: metrics.refusals(),
+            when,
+        };
+        let census = self.seats.census();
+        let stage = self.life.stage();
+        let pace = self.history.pace(&Who::Everyone);
+        let mut facts = Facts {
+            version: env!("CARGO_PKG_VERSION"),
+            process: std::process::id(),
+            uptime_seconds: now.saturating_duration_since(self.began).as_secs(),
+            memory_bytes: process::resident(),
+            stage: match stage {
+                Stage::Starting => "starting",
+                Stage::Serving => "serving",
+                Stage::HandedOver => "handed_over",
+                Stage::Stopping => "stopping",
+            },
+            not_ready: unready(stage, &snapshot),
+            serving: metrics.serving.get(),
+            requests_per_second: pace.per_second,
+            connections: Connections { idle: census.idle, busy: census.busy },
+            configuration: self.configuration(),
+            attention: Vec::new(),
+            pools: snapshot.pools.iter().map(|pool| scene.pool(pool)).collect(),
+            tenants: scene.tenants(),
+            strangers: Strangers {
+                requests: snapshot.nobody.answered_so_far(),
+                reasons: scene.refusals.of("", ""),
+            },
+            pace,
+            now: today,
+        };
+        facts.attention = attention::notices(&facts, &self.reloader.ends());
+        facts.pools.retain(|pool| look.has_pool(&pool.name, pool.backends.iter().map(|b| b.name.as_str())));
+        facts.tenants.retain(|of| look.has_tenant(&of.name, of.aliases.iter().map(|a| a.name.as_str())));
+        facts
+    }
+
+    fn configuration(&self) -> Configuration {
+        let Report { at, complaints, warnings, generation } = self.reloader.report();
+        Configuration {
+            file: self.reloader.file.display().to_string(),
+            generation,
+            in_use: self.reloader.in_use(),
+            at: humantime::format_rfc3339_seconds(at).to_string(),
+            last_reload: if complaints.is_empty() { "taken" } else { "refused" },
+            complaints,
+            warnings,
+        }
+    }
+
+    /// Takes what has been counted so far into the history.
+    pub fn remember(&self, now: Instant) {
+        let snapshot = self.reloader.live.load();
+        let attempts = self.reloader.metrics.attempts();
+        let mut counts = Vec::new();
+        for pool in &snapshot.pools {
+            let mut sum = 0;
+            for backend in &pool.backends {
+                let count = attempts.of(pool.name.as_str(), backend.name.as_str()).values().sum();
+                sum += count;
+                counts.push((Who::Backend(pool.name.clone(), backend.name.clone()), count));
+            }
+            counts.push((Who::Pool(pool.name.clone()), sum));
+        }
+        let mut everyone = snapshot.nobody.answered_so_far();
+        for tenant in &snapshot.tenants {
+            let mut sum = tenant.unnamed.answered_so_far();
+            for entry in tenant.catalog.entries() {
+                let count = entry.metrics.answered_so_far();
+                sum += count;
+                counts.push((Who::Alias(tenant.id.clone(), entry.alias.clone()), count));
+            }
+            everyone += sum;
+            counts.push((Who::Tenant(tenant.id.clone()), sum));
+        }
+        counts.push((Who::Everyone, everyone));
+        self.history.look(now, counts.into_iter());
+    }
+}
+
+impl Scene<'_> {
+    fn pool(&self, pool: &Arc<Pool>) -> PoolFacts {
+        let members = pool.members();
+        let backends: Vec<_> = (0..pool.backends.len())
+            .filter_map(|index| {
+                let own: Vec<_> = members.iter().filter(|member| member.backend == index).cloned().collect();
+                self.backend(pool, index, &own)
+            })
+            .collect();
+        let pace = self.history.pace(&Who::Pool(pool.name.clone()));
+        PoolFacts {
+            name: pool.name.to_string(),
+            balance: pool.balance.label(),
+            usable: backends.iter().filter(|backend| backend.up).count(),
+            attempts_per_second: pace.per_second,
+            limits: pool
+                .gate
+                .as_ref()
+                .map(|gate| self.limits(&gate.book, Some(&gate.limit)))
+                .unwrap_or_default(),
+            backends,
+            pace,
+        }
+    }
+
+    fn backend(&self, pool: &Pool, index: usize, own: &[Arc<Member>]) -> Option<BackendFacts> {
+        let backend = pool.backends.get(index)?;
+        let now = self.when.now;
+        let addresses: Vec<_> = own.iter().map(|member| self.address(pool, member)).collect();
+        let condition = own.iter().map(|member| pool.condition(member, now).0).min();
+        let best = own.iter().map(|member| member.vitals.breaker.state(now));
+        let best = best.min_by_key(|state| match state {
+            State::Closed => 0,
+            State::HalfOpen => 1,
+            State::Open => 2,
+        });
+        let outcomes = self.attempts.of(pool.name.as_str(), backend.name.as_str());
+        let attempts: u64 = outcomes.values().sum();
+        let pace = self.history.pace(&Who::Backend(pool.name.clone(), backend.name.clone()));
+        Some(BackendFacts {
+            name: backend.name.to_string(),
+            up: addresses.iter().any(|address| address.up),
+            state: state(condition),
+            breaker: breaker(best.unwrap_or(State::Closed)),
+            credential: if backend.credential.is_usable(now) { "good" } else { "refused" },
+            in_flight: own.iter().map(|member| member.vitals.in_flight()).sum(),
+            latency_ms: slowest(own),
+            attempts,
+            attempts_per_second: pace.per_second,
+            failures: attempts.saturating_sub(outcomes.get("ok").copied().unwrap_or(0)),
+            outcomes,
+            weight: backend.weight,
+            addresses,
+            condition,
+            pace,
+        })
+    }
+
+    fn address(&self, pool: &Pool, member: &Member) -> AddressFacts {
+        let (condition, up) = pool.condition(member, self.when.now);
+        AddressFacts {
+            address: member.address.to_string(),
+            up,
+            state: state(Some(condition)),
+            breaker: breaker(member.vitals.breaker.state(self.when.now)),
+            in_flight: member.vitals.in_flight(),
+            latency_ms: latency(&member.vitals),
+        }
+    }
+
+    fn tenants(&self) -> Vec<TenantFacts> {
+        let mut keys: Vec<Vec<&Principal>> = self.snapshot.tenants.iter().map(|_| Vec::new()).collect();
+        for caller in self.snapshot.keys.principals() {
+            if let Some(own) = keys.get_mut(caller.tenant_index) {
+                own.push(caller);
+            }
+        }
+        self.snapshot.tenants.iter().zip(keys).map(|(tenant, keys)| self.tenant(tenant, keys)).collect()
+    }
+
+    fn tenant(&self, tenant: &Tenant, mut keys: Vec<&Principal>) -> TenantFacts {
+        let mut aliases: Vec<_> = tenant.catalog.entries().map(|entry| self.alias(tenant, entry)).collect();
+        aliases.sort_by(|one, other| one.name.cmp(&other.name));
+        keys.sort_by(|one, other| one.key.cmp(&other.key));
+        let mut reasons = self.refusals.of(tenant.id.as_str(), "");
+        let mut tokens = used(&tenant.unnamed);
+        for alias in &aliases {
+            tokens += alias.tokens;
+            for (reason, count) in &alias.reasons {
+                *reasons.entry(reason.clone()).or_default() += count;
+            }
+        }
+        let pace = self.history.pace(&Who::Tenant(tenant.id.clone()));
+        TenantFacts {
+            name: tenant.id.to_string(),
+            requests: tenant.unnamed.answered_so_far()
+                + aliases.iter().map(|alias| alias.requests).sum::<u64>(),
+            requests_per_second: pace.per_second,
+            refusals: reasons.values().sum(),
+            reasons,
+            tokens,
+            in_flight: aliases.iter().map(|alias| alias.in_flight).sum(),
+            limits: self.limits(&tenant.book, tenant.limit.as_ref()),
+            aliases,
+            keys: keys.into_iter().map(|key| self.key(tenant, key)).collect(),
+            pace,
+        }
+    }
+
+    fn alias(&self, tenant: &Tenant, entry: &AliasEntry) -> AliasFacts {
+        let reasons = self.refusals.of(tenant.id.as_str(), entry.alias.as_str());
+        let pace = self.history.pace(&Who::Alias(tenant.id.clone(), entry.alias.clone()));
+        let routes = entry.routes.iter().map(|route| RouteFacts {
+            pool: route.pool.name.to_string(),
+            // It is a JSON literal of ours, so it can be read back.
+            model: serde_json::from_str(route.model.as_str()).unwrap_or_default(),
+        });
+        AliasFacts {
+            name: entry.alias.to_string(),
+            requests: entry.metrics.answered_so_far(),
+            requests_per_second: pace.per_second,
+            refusals: reasons.values().sum(),
+            reasons,
+            tokens: used(&entry.metrics),
+            in_flight: entry.metrics.in_flight.get(),
+            first_token_ms: entry.metrics.mean_first_token().map(|seconds| tenths(seconds * 1e3)),
+            limits: self.limits(&tenant.book, entry.limit.as_ref()),
+            routes: routes.collect(),
+            pace,
+        }
+    }
+
+    fn key(&self, tenant: &Tenant, key: &Principal) -> KeyFacts {
+        KeyFacts {
+            name: key.key.to_string(),
+            expires: key.expires.map(|at| humantime::format_rfc3339_seconds(at).to_string()),
+            limits: self.limits(&tenant.book, key.limit.as_ref()),
+            ends: key.expires,
+        }
+    }
+
+    fn limits(&self, book: &Book, limit: Option<&Limit>) -> Vec<LimitFacts> {
+        let all = limit.into_iter().flat_map(|limit| {
+            left(book, limit, self.when).filter_map(|(kind, left)| {
+                let most = limit.rules.of(kind)?;
+                Some(LimitFacts { limit: kind.label(), most, left })
+            })
+        });
+        all.collect()
+    }
+}
+
+fn breaker(state: State) -> &'static str {
+    match state {
+        State::Closed => "closed",
+        State::HalfOpen => "half_open",
+        State::Open => "open",
+    }
+}
+
+fn used(metrics: &AliasMetrics) -> Tokens {
+    let (prompt, completion) = metrics.tokens_so_far();
+    Tokens { prompt, completion }
+}
+
+fn latency(vitals: &Vitals) -> Latency {
+    let known = |kind| {
+        let nanos = vitals.speed(kind).latency.nanos();
+        (nanos > 0.0).then(|| tenths(nanos / 1e6))
+    };
+    Latency { stream: known(Kind::Stream), whole: known(Kind::Whole) }
+}
+
+/// What the slowest of its addresses takes.
+fn slowest(members: &[Arc<Member>]) -> Latency {
+    let all = members.iter().map(|member| latency(&member.vitals));
+    all.fold(Latency::default(), |worst, one| {
+        let later = |one: Option<f64>, other: Option<f64>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.max(other)),
+            (one, other) => one.or(other),
+        };
+        Latency { stream: later(worst.stream, one.stream), whole: later(worst.whole, one.whole) }
+    })
+}
+
+fn tenths(n: f64) -> f64 {
+    (n * 10.0).round() / 10.0
+}

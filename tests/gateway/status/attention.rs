@@ -1,0 +1,104 @@
+//! What needs somebody is said first, and goes when it is mended.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::Value;
+
+use super::{chat, html, json};
+use crate::kit::answers::json_answer;
+use crate::kit::config::{Gateway, digest};
+use crate::kit::daemon::Daemon;
+use crate::kit::script::whole;
+use crate::kit::upstream::Upstream;
+use crate::kit::{DEADLINE, KEY};
+
+/// All notices as `level about what`.
+fn notices(daemon: &Daemon) -> Vec<String> {
+    let text = |one: &Value, name: &str| one[name].as_str().expect("text").to_owned();
+    let status = json(daemon, "/status");
+    let all = status["attention"].as_array().expect("a list").iter();
+    all.map(|one| [text(one, "level"), text(one, "about"), text(one, "what")].join(" ")).collect()
+}
+
+/// Waits until a notice has all these words.
+fn wait_notice(daemon: &Daemon, words: &[&str]) {
+    let since = Instant::now();
+    while !notices(daemon).iter().any(|notice| words.iter().all(|word| notice.contains(word))) {
+        assert!(since.elapsed() < DEADLINE, "{words:?} is not in {:#?}", notices(daemon));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn all_is_well_until_something_is_not() {
+    let upstream = Upstream::always(json_answer("ok"));
+    let daemon = Gateway::new().backend(&upstream).start();
+    assert_eq!(notices(&daemon), Vec::<String>::new());
+    assert!(html(&daemon, "/status").contains("nothing needs attention"));
+    let good = std::fs::read_to_string(daemon.config()).expect("our own file");
+    std::fs::write(daemon.config(), format!("{good}\nserver_: <script>\n")).expect("our own file");
+    daemon.signal("HUP");
+    wait_notice(&daemon, &["act last reload refused", "server_"]);
+    let page = html(&daemon, "/status");
+    assert!(page.contains("Needs attention") && page.contains("<title>(1) Byname</title>"), "{page}");
+    assert!(page.find("server_") < page.find("id=\"pools\""), "it comes first");
+    assert!(!page.contains("<script>"));
+    std::fs::write(daemon.config(), good).expect("our own file");
+    daemon.signal("HUP");
+    let since = Instant::now();
+    while !notices(&daemon).is_empty() {
+        assert!(since.elapsed() < DEADLINE, "{:?}", notices(&daemon));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn backends_limits_and_keys_are_told_of() {
+    let refusing_us = Upstream::always(whole(401, &[("Content-Type", "application/json")], "{}"));
+    let (good, dead) = (Upstream::always(json_answer("ok")), Upstream::refusing());
+    let day = Duration::from_secs(24 * 60 * 60);
+    let at = |time: SystemTime| humantime::format_rfc3339_seconds(time).to_string();
+    let now = SystemTime::now();
+    let (soon, over) = (at(now + 3 * day + day / 2), at(now - day / 2));
+    let text = format!(
+        "server: {{ listen: \"{{listen}}\", admin: \"{{admin}}\" }}\n\
+         pools:\n  house:\n    breaker: {{ failures: 1, open: 60s, max_open: 60s }}\n    backends:\n      \
+         - {{ url: \"{}\" }}\n      - {{ url: \"{}\" }}\n      - {{ url: \"{}\" }}\n  \
+         lost:\n    health: {{ interval: 500ms, timeout: 500ms, failures: 1 }}\n    backends: [ {{ url: \"{}\" }} ]\n\
+         tenants:\n  acme:\n    limits: {{ requests_per_minute: 10 }}\n    keys:\n      \
+         web: {{ sha256: \"{}\", expires: {soon} }}\n      old: {{ sha256: \"{}\", expires: {over} }}\n      \
+         far: {{ sha256: \"{}\", expires: 2099-01-01T00:00:00Z }}\n    \
+         models: {{ general: {{ routes: [ {{ pool: house, model: m }} ] }} }}\n",
+        good.url(),
+        dead.url(),
+        refusing_us.url(),
+        Upstream::refusing().url(),
+        digest(KEY),
+        digest("old"),
+        digest("far"),
+    );
+    let daemon = Gateway::new().config_text(&text).start();
+    for _ in 0..9 {
+        assert_eq!(daemon.client().chat(&chat("general")).status, 200);
+    }
+    wait_notice(&daemon, &["act", &dead.addr().to_string(), "pool house", "breaker is open"]);
+    wait_notice(&daemon, &["act", &refusing_us.addr().to_string(), "refuses our credential"]);
+    wait_notice(&daemon, &["act pool lost has no backend that can be asked"]);
+    wait_notice(&daemon, &["pool lost", "health checks fail"]);
+    wait_notice(&daemon, &["watch tenant acme requests per minute: 90 % used, 1 of 10 left"]);
+    wait_notice(&daemon, &["watch key web of tenant acme expires in 3 d 1"]);
+    wait_notice(&daemon, &["act key old of tenant acme expired"]);
+    let told = notices(&daemon);
+    assert!(!told.iter().any(|notice| notice.contains("far")), "{told:#?}");
+    let first_watch = told.iter().position(|notice| notice.starts_with("watch")).expect("some");
+    assert!(told.iter().skip(first_watch).all(|notice| notice.starts_with("watch")), "{told:#?}");
+    let page = html(&daemon, "/status");
+    for words in
+        ["✕ act", "! watch", "breaker open", "credential refused", "checks fail", "0 of 1 can be asked"]
+    {
+        assert!(
+            page.contains(words) || page.replace("</span> ", "").contains(words),
+            "{words} is not in\n{page}"
+        );
+    }
+}
