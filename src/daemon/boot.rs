@@ -92,7 +92,8 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
     let store = store.map_err(|fault| told(&[fault]))?;
     let run_dir = run_dir(plan, &start).map_err(|fault| told(&[fault]))?;
     let (before, given) = match (&run_dir, start.upgrade) {
-        (Some(run_dir), true) => TakeOver::ask(run_dir).map(|(before, given)| (Some(before), given))?,
+        (Some(_), true) => TakeOver::ask(&RunDir::find(plan.boot.run_dir.as_deref(), &start.file))
+            .map(|(before, given)| (Some(before), given))?,
         (None, true) => return Err("--upgrade needs `server.run_dir`, to find the process that runs".into()),
         (_, false) => (None, sockets::activated()),
     };

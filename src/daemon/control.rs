@@ -15,13 +15,14 @@ use std::time::Duration;
 use super::handover::HandOver;
 use super::reload::Reloader;
 use super::run_dir::RunDir;
+use crate::proxy::life::Stage;
 
 /// How long the asking line may take.
 const ASKING: Duration = Duration::from_secs(5);
 /// How long a reload may take before whoever asked for it gives up: names are looked up meanwhile.
 const RELOADING: Duration = Duration::from_secs(60);
 /// The longest line.
-const MAX_LINE: usize = 4096;
+const MAX_LINE: usize = 64 * 1024;
 /// The longest account of what a process before us has used.
 const MAX_OWED: u64 = 64 << 20;
 /// The longest answer that is shown.
@@ -81,6 +82,9 @@ impl Control {
         stream.set_write_timeout(Some(ASKING))?;
         let line = line(&stream)?;
         match line.split_once(' ').unwrap_or((&line, "")) {
+            ("reload", "") if self.hand_over.leaving.life.stage() != Stage::Serving => {
+                stream.write_all(b"this process is leaving\nno\n")
+            }
             ("reload", "") => {
                 let text = match self.reloader.reload() {
                     Ok(report) => format!("ok {}\n", report.generation),
@@ -124,8 +128,11 @@ pub fn line(mut stream: &UnixStream) -> std::io::Result<String> {
 }
 
 /// `byname reload`: asks the running daemon to read its configuration again, and waits for the outcome.
-/// 0 when it was taken, 64 when it was refused, 69 when nobody is there (EX_UNAVAILABLE in sysexits.h).
-pub fn ask_to_reload(run_dir: &RunDir) -> ExitCode {
+/// 0 when it was taken, 64 when it was refused.
+///
+/// # Errors
+/// Nobody is there.
+pub fn ask_to_reload(run_dir: &RunDir) -> Result<ExitCode, String> {
     match ask(&run_dir.control()) {
         Ok(answer) => {
             let (said, last) = answer.trim_end().rsplit_once('\n').unwrap_or(("", answer.trim_end()));
@@ -135,18 +142,15 @@ pub fn ask_to_reload(run_dir: &RunDir) -> ExitCode {
             match last.strip_prefix("ok ") {
                 Some(generation) => {
                     println!("configuration {generation} is taken");
-                    ExitCode::SUCCESS
+                    Ok(ExitCode::SUCCESS)
                 }
                 None => {
                     eprintln!("the configuration is refused; the one before goes on");
-                    ExitCode::from(super::EX_USAGE)
+                    Ok(ExitCode::from(super::EX_USAGE))
                 }
             }
         }
-        Err(why) => {
-            eprintln!("{}: nobody can be asked to reload: {why}", run_dir.control().display());
-            ExitCode::from(super::EX_UNAVAILABLE)
-        }
+        Err(why) => Err(format!("{}: nobody can be asked to reload: {why}", run_dir.control().display())),
     }
 }
 

@@ -15,6 +15,7 @@ use std::io::{IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,8 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
 };
+
+use rustix::net::sockopt::socket_peercred;
 
 use super::control::line;
 use super::ledger::Owed;
@@ -47,14 +50,21 @@ pub struct HandOver {
     pub leaving: Arc<Leaving>,
     /// Whether a new process is at it.
     busy: AtomicBool,
+    /// Whether QUIT is being seen to.
+    asked: AtomicBool,
     /// How we were started, to start the next one.
-    program: Option<std::path::PathBuf>,
+    program: Option<PathBuf>,
 }
 
 impl HandOver {
     /// To be made at the start: later, the file of our program may be another one.
     pub fn new(leaving: Arc<Leaving>) -> Self {
-        Self { leaving, busy: AtomicBool::new(false), program: std::env::current_exe().ok() }
+        Self {
+            leaving,
+            busy: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
+            program: std::env::current_exe().ok(),
+        }
     }
 
     /// Serves one new process that has asked.
@@ -86,8 +96,12 @@ impl HandOver {
         if said != "ready" {
             return Err(std::io::Error::other(format!("it says {said:?}")));
         }
-        self.leaving.handed_over(pid);
         let mut stream = stream;
+        if !self.leaving.handed_over(pid) {
+            // The operator's word stands, whoever is about to come.
+            stream.write_all(b"no: stopping\n")?;
+            return Err(std::io::Error::other("this one is stopping"));
+        }
         // It serves already, whether it hears this or not.
         let _ = stream.write_all(b"go\n");
         Ok(())
@@ -95,7 +109,8 @@ impl HandOver {
 
     /// QUIT: waits for a new process. Under systemd it must be ours, so it is started here.
     pub fn asked(self: &Arc<Self>) {
-        if self.leaving.life.stage() != Stage::Serving || self.busy.load(Ordering::Acquire) {
+        let busy = self.leaving.life.stage() != Stage::Serving || self.busy.load(Ordering::Acquire);
+        if busy || self.asked.swap(true, Ordering::AcqRel) {
             log::info!("QUIT: handing over already");
             return;
         }
@@ -103,21 +118,24 @@ impl HandOver {
         std::thread::spawn(move || {
             if notify::is_supervised() {
                 this.start_successor();
+            } else {
+                this.wait_for_successor();
+            }
+            this.asked.store(false, Ordering::Release);
+        });
+    }
+
+    fn wait_for_successor(&self) {
+        log::info!("QUIT: waiting for a process started with --upgrade");
+        let end = Instant::now() + COMING;
+        while Instant::now() < end {
+            if self.leaving.life.stage() != Stage::Serving || self.busy.load(Ordering::Acquire) {
                 return;
             }
-            log::info!("QUIT: waiting for a process started with --upgrade");
-            let end = Instant::now() + COMING;
-            while Instant::now() < end && !this.busy.load(Ordering::Acquire) {
-                if this.leaving.life.stage() != Stage::Serving {
-                    return;
-                }
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            if this.leaving.life.stage() == Stage::Serving && !this.busy.load(Ordering::Acquire) {
-                this.leaving.metrics.upgrades.refused.inc();
-                log::error!("nobody came to take over within {COMING:?}; this process goes on");
-            }
-        });
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.leaving.metrics.upgrades.refused.inc();
+        log::error!("nobody came to take over within {COMING:?}; this process goes on");
     }
 
     /// Starts the program's file of today with our arguments, and sees it off if it fails.
@@ -140,10 +158,8 @@ impl HandOver {
             .spawn();
         match started {
             Ok(mut successor) => match successor.wait() {
-                Ok(status) => {
-                    self.leaving.metrics.upgrades.refused.inc();
-                    log::error!("the new process ended with {status}; this one goes on");
-                }
+                // One that failed after it had asked has been counted.
+                Ok(status) => log::error!("the process that was started ended with {status}"),
                 Err(why) => log::error!("the new process cannot be waited for: {why}"),
             },
             Err(why) => {
@@ -159,7 +175,20 @@ impl HandOver {
 /// # Errors
 /// It cannot be told.
 pub fn settle(run_dir: &RunDir, owed: &[Owed]) -> std::io::Result<()> {
-    let mut stream = UnixStream::connect(run_dir.control())?;
+    let end = Instant::now() + STEP;
+    let mut stream = loop {
+        let stream = UnixStream::connect(run_dir.control());
+        // The new one has put its own socket in the place of ours, or is about to.
+        let ours = |stream: &UnixStream| {
+            socket_peercred(stream).is_ok_and(|peer| peer.pid == rustix::process::getpid())
+        };
+        match stream {
+            Ok(stream) if !ours(&stream) => break stream,
+            Ok(_) | Err(_) if Instant::now() < end => std::thread::sleep(Duration::from_millis(10)),
+            Ok(_) => return Err(std::io::Error::other("nobody has come to listen in our place")),
+            Err(why) => return Err(why),
+        }
+    };
     stream.set_read_timeout(Some(STEP))?;
     stream.set_write_timeout(Some(STEP))?;
     stream.write_all(b"settle\n")?;
@@ -171,6 +200,8 @@ pub fn settle(run_dir: &RunDir, owed: &[Owed]) -> std::io::Result<()> {
 /// The new process's side.
 pub struct TakeOver {
     stream: UnixStream,
+    /// Where the process before can be spoken to, as long as it is there.
+    control: PathBuf,
 }
 
 impl TakeOver {
@@ -192,7 +223,7 @@ impl TakeOver {
         let asking = format!("upgrade {}\n", std::process::id());
         stream.write_all(asking.as_bytes()).map_err(told)?;
         let sockets = receive(&stream).map_err(told)?;
-        Ok((Self { stream }, sockets))
+        Ok((Self { stream, control: path.clone() }, sockets))
     }
 
     /// Says that we serve, and waits until the other process has stopped accepting.
@@ -200,10 +231,15 @@ impl TakeOver {
     /// # Errors
     /// It has changed its mind, or is no more.
     pub fn ready(mut self) -> Result<(), String> {
-        self.stream.write_all(b"ready\n").map_err(|why| why.to_string())?;
-        match line(&self.stream) {
+        let said = self.stream.write_all(b"ready\n").and_then(|()| {
+            self.stream.set_read_timeout(Some(STARTING))?;
+            line(&self.stream)
+        });
+        match said {
             Ok(said) if said == "go" => Ok(()),
             Ok(said) => Err(format!("the process before says {said:?}")),
+            // It is no more: somebody has to serve.
+            Err(_) if UnixStream::connect(&self.control).is_err() => Ok(()),
             Err(why) => Err(format!("the process before does not answer: {why}")),
         }
     }

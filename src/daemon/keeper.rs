@@ -15,11 +15,20 @@ const EVERY: Duration = Duration::from_millis(500);
 /// Writes a ledger down.
 pub struct Keeper {
     directory: PathBuf,
-    /// Only one process can have it open; none while another one has taken it over.
-    budgets: Mutex<Option<Budgets>>,
+    /// Only one process can have it open.
+    budgets: Mutex<Book>,
     ledger: Arc<Ledger>,
     /// What is on disk.
     written: Mutex<Vec<Used>>,
+}
+
+/// The database.
+enum Book {
+    Ours(Budgets),
+    /// Another process is taking over, and has it or will have it.
+    Lent,
+    /// That process failed, and may not have let go of it yet.
+    Wanted,
 }
 
 impl Keeper {
@@ -36,7 +45,7 @@ impl Keeper {
         );
         let keeper = Arc::new(Self {
             directory: directory.to_owned(),
-            budgets: Mutex::new(Some(budgets)),
+            budgets: Mutex::new(Book::Ours(budgets)),
             written: Mutex::new(ledger.used()),
             ledger,
         });
@@ -56,7 +65,7 @@ impl Keeper {
     /// Writes what has changed, and lets another process have the database.
     pub fn close(&self) {
         self.flush();
-        held(&self.budgets).take();
+        *held(&self.budgets) = Book::Lent;
     }
 
     /// What has been used since [`Keeper::close`], which is not in the database.
@@ -70,21 +79,24 @@ impl Keeper {
         owed.filter(|(_, day, month)| day.by != 0 || month.by != 0).collect()
     }
 
-    /// Takes the database back after [`Keeper::close`].
+    /// Takes the database back after [`Keeper::close`], as soon as the other process has let go of it.
     pub fn reopen(&self) {
-        let mut budgets = held(&self.budgets);
-        if budgets.is_none() {
-            match Budgets::open(&self.directory) {
-                Ok(open) => *budgets = Some(open),
-                Err(why) => log::error!("budgets cannot be kept: {why}"),
-            }
+        let mut book = held(&self.budgets);
+        if matches!(*book, Book::Lent) {
+            *book = Book::Wanted;
         }
     }
 
     /// Writes what has changed.
     pub fn flush(&self) {
-        let budgets = held(&self.budgets);
-        let Some(budgets) = &*budgets else { return };
+        let mut book = held(&self.budgets);
+        if matches!(*book, Book::Wanted)
+            && let Ok(budgets) = Budgets::open(&self.directory)
+        {
+            log::info!("budgets are kept again");
+            *book = Book::Ours(budgets);
+        }
+        let Book::Ours(budgets) = &*book else { return };
         let mut written = held(&self.written);
         let mut used = self.ledger.used();
         used.sort_by(|one, other| one.0.cmp(&other.0));

@@ -55,7 +55,17 @@ pub fn run(command: cli::Command) -> ExitCode {
         cli::Command::Keygen { prefix } => keygen::run(prefix.as_deref()),
         cli::Command::Reload { file } => {
             let configured = load::run_dir(&file);
-            control::ask_to_reload(&run_dir::RunDir::of(configured.as_deref(), &file))
+            let run_dir = run_dir::RunDir::find(configured.as_deref(), &file);
+            control::ask_to_reload(&run_dir).unwrap_or_else(|why| {
+                // A file that cannot be read may hide where the daemon is; what is wrong with it is known here too.
+                load::load(&file).map_or_else(
+                    |complaints| refuse(&complaints),
+                    |_| {
+                        eprintln!("{why}");
+                        ExitCode::from(EX_UNAVAILABLE)
+                    },
+                )
+            })
         }
         cli::Command::Schema => {
             // Who stops reading in the middle has seen enough.

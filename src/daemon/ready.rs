@@ -19,6 +19,10 @@ use crate::proxy::life::Stage;
 
 /// How long connecting may take, and how long until the door knows of it.
 const ANSWER: Duration = Duration::from_secs(1);
+/// How long a process that takes over may take to prove that it accepts.
+const PROOF: Duration = Duration::from_secs(30);
+/// How often it is said who does not.
+const TELL: Duration = Duration::from_secs(5);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -43,19 +47,21 @@ pub struct Announcement {
 /// Becomes ready when every listener accepts, says so to all who wait for it, and feeds the watchdog from then on.
 pub fn announce(it: Announcement) {
     std::thread::spawn(move || {
-        while !it.doors.listeners.iter().all(accepts) || !it.doors.others.iter().all(|other| connects(*other))
+        let took_over = it.before.is_some();
+        if let Err(why) =
+            proven(&it.doors, took_over).and_then(|()| it.before.map_or(Ok(()), TakeOver::ready))
         {
-            std::thread::sleep(LOOK);
-        }
-        if let Some(why) = it.before.and_then(|before| before.ready().err()) {
             log::error!("not taken over: {why}");
-            std::process::exit(1);
+            return it.leaving.give_up();
         }
         if let Some(run_dir) = &it.run_dir {
             run_dir.write_pid();
             let control = Control { reloader: it.reloader.clone(), hand_over: it.hand_over };
-            if let Err(why) = control.listen(run_dir) {
-                log::warn!("there is no control socket, so neither `byname reload` nor --upgrade: {why}");
+            match control.listen(run_dir) {
+                Ok(()) => it.leaving.has_run_dir(),
+                Err(why) => {
+                    log::warn!("there is no control socket, so neither `byname reload` nor --upgrade: {why}");
+                }
             }
         }
         if it.leaving.life.go_on(Stage::Serving) {
@@ -71,11 +77,33 @@ pub fn announce(it: Announcement) {
     });
 }
 
+/// Waits until all accept. A process that takes over has only so long: the one before goes on without it then.
+fn proven(doors: &Doors, took_over: bool) -> Result<(), String> {
+    let began = Instant::now();
+    let mut told = began;
+    loop {
+        let listener =
+            doors.listeners.iter().find(|door| !accepts(door)).map(|(address, _)| address.to_string());
+        let other = || doors.others.iter().find(|other| !connects(**other)).map(ToString::to_string);
+        let Some(silent) = listener.or_else(other) else { return Ok(()) };
+        let why = format!("{silent} does not accept");
+        if took_over && began.elapsed() > PROOF {
+            return Err(why);
+        }
+        if told.elapsed() > TELL {
+            told = Instant::now();
+            log::warn!("not ready: {why}");
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
 /// Says that we are alive as long as every listener's accept loop and its threads prove it.
 fn watch(doors: &Doors, leaving: &Leaving, every: Duration) {
     // Whoever leaves has closed its listeners, and systemd has stopped watching it.
     while leaving.life.stage() == Stage::Serving {
-        if doors.listeners.iter().all(accepts) {
+        // Without a descriptor nobody can be let in, which is load and no reason to be killed for.
+        if doors.listeners.iter().all(accepts) || is_exhausted() {
             notify::alive();
         } else if leaving.life.stage() == Stage::Serving {
             log::error!("a listener does not accept; the watchdog is not fed");
@@ -91,15 +119,19 @@ fn accepts((address, entrance): &(ListenAddress, Arc<Entrance>)) -> bool {
     let end = Instant::now() + ANSWER;
     let mut pause = LOOK;
     while Instant::now() < end {
-        // Closed only when it has been accepted, or given up.
         let connection = match address {
             ListenAddress::Tcp(address) => {
                 TcpStream::connect_timeout(&reachable(*address), ANSWER).map(OwnedFd::from)
             }
             ListenAddress::Unix { path, .. } => UnixStream::connect(path).map(OwnedFd::from),
         };
-        if connection.is_err() {
-            return false;
+        match &connection {
+            Ok(_) => {}
+            // A Unix socket that is for others than ourselves proves nothing either way.
+            Err(why) => {
+                let ours = matches!(address, ListenAddress::Tcp(_));
+                return !ours && why.kind() == std::io::ErrorKind::PermissionDenied;
+            }
         }
         std::thread::sleep(pause);
         if entrance.accepted() != before {
@@ -108,6 +140,14 @@ fn accepts((address, entrance): &(ListenAddress, Arc<Entrance>)) -> bool {
         pause = (pause * 2).min(ANSWER / 8);
     }
     false
+}
+
+/// Whether this process, or the system, has no file descriptor left.
+fn is_exhausted() -> bool {
+    let errno = std::fs::File::open("/dev/null").err().and_then(|why| why.raw_os_error());
+    errno.is_some_and(|errno| {
+        [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].iter().any(|full| full.raw_os_error() == errno)
+    })
 }
 
 fn connects(address: SocketAddr) -> bool {

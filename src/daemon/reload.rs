@@ -153,11 +153,14 @@ impl Reloader {
             return Err(lines(loaded.located(&faults)));
         }
         let assembled = assemble(&loaded.plan, &self.metrics, &self.lasting);
-        let assembled = assembled.map_err(|faults| lines(loaded.located(&faults)))?;
         let shown = certificates::of_listeners(&loaded.plan.certificates);
-        let shown = shown.map_err(|faults| lines(loaded.located(&faults)))?;
         let opened = super::log::open(&loaded.plan.log);
-        let opened = opened.map_err(|faults| lines(loaded.located(&faults)))?;
+        let ready = assembled.and_then(|assembled| Ok((assembled, shown?, opened?)));
+        let (assembled, shown, opened) = ready.map_err(|faults| {
+            // What was made for it to be counted goes with it.
+            self.metrics.forget(&present(&loaded.plan), &present(running));
+            lines(loaded.located(&faults))
+        })?;
         let warnings = warn(&loaded, &assembled.unwise);
         for (place, certificates) in shown {
             if let Some(entrance) = self.entrances.get(place) {

@@ -6,6 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+/// What files are called in a directory that is one daemon's alone.
+const PLAIN: &str = "byname";
+
 /// Where the control socket and the process id are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDir {
@@ -23,7 +26,7 @@ impl RunDir {
             PathBuf::from(first)
         });
         if let Some(directory) = configured.map(Path::to_owned).or(given) {
-            return Self { directory, stem: "byname".to_owned() };
+            return Self { directory, stem: PLAIN.to_owned() };
         }
         let uid = rustix::process::getuid();
         let directory = if uid.is_root() {
@@ -40,6 +43,15 @@ impl RunDir {
         let digest = ring::digest::digest(&ring::digest::SHA256, file.as_os_str().as_bytes());
         let stem = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Self { directory, stem }
+    }
+
+    /// Where a running daemon listens, for one who asks it from a terminal: the unit's daemon has the plain
+    /// name in the directory where others have one by their file.
+    pub fn find(configured: Option<&Path>, config_file: &Path) -> Self {
+        let own = Self::of(configured, config_file);
+        let plain = Self { directory: own.directory.clone(), stem: PLAIN.to_owned() };
+        let answers = |dir: &Self| std::os::unix::net::UnixStream::connect(dir.control()).is_ok();
+        if !answers(&own) && answers(&plain) { plain } else { own }
     }
 
     /// Makes the directory if it is not there, and makes sure that it is ours alone.

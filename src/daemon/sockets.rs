@@ -111,9 +111,11 @@ fn bind(address: &ListenAddress) -> io::Result<OwnedFd> {
                 Ok(there) if !there.file_type().is_socket() => {
                     return Err(io::Error::other("there is a file that is no socket"));
                 }
-                Ok(_) if UnixStream::connect(path).is_ok() => return Err(io::ErrorKind::AddrInUse.into()),
-                // Left behind by a process that is no more.
-                Ok(_) => std::fs::remove_file(path)?,
+                Ok(_) => match UnixStream::connect(path) {
+                    // Left behind by a process that is no more.
+                    Err(why) if why.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+                    Ok(_) | Err(_) => return Err(io::ErrorKind::AddrInUse.into()),
+                },
                 Err(_) => {}
             }
             let socket = UnixListener::bind(path)?;

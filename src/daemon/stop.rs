@@ -49,6 +49,7 @@ pub struct Leaving {
     pages: watch::Sender<bool>,
     /// Whether another process has our sockets and our counts.
     handed_over: AtomicBool,
+    owns_run_dir: AtomicBool,
 }
 
 impl Leaving {
@@ -74,6 +75,7 @@ impl Leaving {
             told: watch::Sender::new(false),
             pages,
             handed_over: AtomicBool::new(false),
+            owns_run_dir: AtomicBool::new(false),
         }
     }
 
@@ -97,10 +99,11 @@ impl Leaving {
         self.leave(|this| this.metrics.serving.get() == 0);
     }
 
-    /// Another process serves in our place. What comes on our connections is still answered.
-    pub fn handed_over(self: &Arc<Self>, successor: u32) {
+    /// Another process serves in our place. What comes on our connections is still answered. `false` when we
+    /// are to stop: then nobody takes our place.
+    pub fn handed_over(self: &Arc<Self>, successor: u32) -> bool {
         if !self.life.go_on(Stage::HandedOver) {
-            return;
+            return false;
         }
         self.handed_over.store(true, Ordering::Release);
         self.pages.send_replace(true);
@@ -109,6 +112,19 @@ impl Leaving {
         notify::successor(successor);
         // Those that are kept have their next request answered, and are told that it was the last.
         self.leave(|this| this.seats.count() == 0);
+        true
+    }
+
+    /// We were to take over and do not: what we have accepted meanwhile is still answered.
+    pub fn give_up(self: &Arc<Self>) {
+        if self.life.go_on(Stage::Stopping) {
+            self.leave(|this| this.metrics.serving.get() == 0);
+        }
+    }
+
+    /// The files in the run directory are ours from now on.
+    pub fn has_run_dir(&self) {
+        self.owns_run_dir.store(true, Ordering::Release);
     }
 
     /// INT: ends the process.
@@ -149,8 +165,9 @@ impl Leaving {
         });
     }
 
+    /// Before it has its own files there, those of the process before it are not its to remove.
     fn forget_run_dir(&self) {
-        if let Some(run_dir) = &self.run_dir {
+        if let Some(run_dir) = self.run_dir.as_ref().filter(|_| self.owns_run_dir.load(Ordering::Acquire)) {
             run_dir.clear();
         }
     }

@@ -74,7 +74,7 @@ pub async fn admit(
             exchange.standing = quota::standing(&snapshot, caller, None);
             check_declared(session, &snapshot.caps).inspect_err(|error| count(error, metrics))?;
             let mut room = buffered.part();
-            let body = intake::read(session, &snapshot, &mut room).await.inspect_err(|no| {
+            let body = intake::read(session, &snapshot, &mut room, life).await.inspect_err(|no| {
                 if let NoBody::Refused(error) = no {
                     count(error, metrics);
                 }

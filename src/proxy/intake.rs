@@ -1,17 +1,25 @@
 //! Reads a request body once and whole: within its size, within its time, `100 Continue` included.
 
+use std::future::{Future, poll_fn};
+use std::task::{Poll, ready};
+use std::time::{Duration, Instant};
+
 use bytes::{Bytes, BytesMut};
 use http::header;
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::{Error, ErrorType};
-use pingora_timeout::fast_timeout::fast_timeout;
 
 use super::buffered::{Full, Part};
+use super::life::Life;
+use super::timer::Timer;
 use crate::config::snapshot::Snapshot;
 use crate::error::GatewayError;
 
 /// What is reserved at once for a body that says it is larger than one read.
 const RESERVE: usize = 1024 * 1024;
+
+/// How soon a body that is still coming learns that the daemon is leaving.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Why there is no body.
 pub enum NoBody {
@@ -48,8 +56,14 @@ pub fn waits_for_continue(session: &HttpSession) -> bool {
 /// the real one.
 ///
 /// # Errors
-/// 413 and 408 by their caps, 503 when there is no room, 400 for broken framing, and [`NoBody::Gone`].
-pub async fn read(session: &mut HttpSession, snapshot: &Snapshot, room: &mut Part) -> Result<Bytes, NoBody> {
+/// 413 and 408 by their caps, 503 when there is no room or the daemon leaves before it is there, 400 for broken
+/// framing, and [`NoBody::Gone`].
+pub async fn read(
+    session: &mut HttpSession,
+    snapshot: &Snapshot,
+    room: &mut Part,
+    life: &Life,
+) -> Result<Bytes, NoBody> {
     if waits_for_continue(session) {
         // An interim response before the body is read counts as an early answer and would cost the
         // connection; it is none.
@@ -57,10 +71,19 @@ pub async fn read(session: &mut HttpSession, snapshot: &Snapshot, room: &mut Par
         session.write_continue_response().await.map_err(NoBody::Gone)?;
         session.set_close_on_response_before_downstream_finish(true);
     }
-    match fast_timeout(snapshot.caps.body_timeout, gather(session, snapshot, room)).await {
-        Ok(body) => body,
-        Err(_) => Err(GatewayError::TooSlow.into()),
-    }
+    let own = Instant::now() + snapshot.caps.body_timeout;
+    let mut gather = std::pin::pin!(gather(session, snapshot, room));
+    let mut timer = Timer::looking_every(LOOK);
+    poll_fn(|cx| {
+        if let Poll::Ready(body) = gather.as_mut().poll(cx) {
+            return Poll::Ready(body);
+        }
+        let end = life.end();
+        let now = ready!(timer.poll_until(cx, end.map_or(own, |end| end.min(own))));
+        let leaving = end.is_some_and(|end| end <= now);
+        Poll::Ready(Err(if leaving { GatewayError::Draining } else { GatewayError::TooSlow }.into()))
+    })
+    .await
 }
 
 async fn gather(session: &mut HttpSession, snapshot: &Snapshot, room: &mut Part) -> Result<Bytes, NoBody> {

@@ -186,9 +186,12 @@ impl Seat {
         &self.place
     }
 
-    /// The connection serves no request from now on.
+    /// The connection serves no request from now on. Who was asked to leave meanwhile is still to leave.
     pub fn rest(&self, now: Instant) {
-        self.place.since.store(self.seats.millis(now), Ordering::Relaxed);
+        let now = self.seats.millis(now);
+        let idle = |since| (since != LEAVING).then_some(now);
+        // An error says that it is leaving.
+        let _ = self.place.since.fetch_update(Ordering::Relaxed, Ordering::Relaxed, idle);
     }
 }
 

@@ -134,3 +134,18 @@ fn a_request_that_waits_for_its_backend_is_told_503() {
     assert!(answer.text().contains("service_unavailable"));
     assert_eq!(process.wait(Duration::from_secs(5)).code(), Some(0));
 }
+
+/// A body that is still coming when the time to drain is over is told so.
+#[test]
+fn a_body_that_never_ends_is_told_503_when_the_time_is_over() {
+    let field = Field::new(1, 1);
+    let (site, mut process) = serving(&field, "  drain: 1s\n");
+    let request = chat_request(KEY, &ask("general"));
+    let mut client = Client::connect(site.listen);
+    client.send(&request[..request.len() - 10]);
+    std::thread::sleep(Duration::from_millis(200));
+    process.signal("TERM");
+    let answer = client.read();
+    assert_eq!((answer.status, answer.header("connection")), (503, Some("close")), "{}", answer.text());
+    assert_eq!(process.wait(Duration::from_secs(6)).code(), Some(0));
+}

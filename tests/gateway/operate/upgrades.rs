@@ -163,6 +163,52 @@ fn counts_of_days_go_on_in_the_next_process() {
     assert!((5.0..200.0).contains(&used), "{used} tokens");
 }
 
+/// A new process that is told to go before it serves leaves what is the old one's alone.
+#[test]
+fn a_new_one_that_is_interrupted_takes_nothing_with_it() {
+    let field = Field::new(1, 1);
+    let site = Site::new();
+    let text = site.generation(0, &field.farm.url(), "  state_dir: state\n");
+    let text = text.replace("requests_per_minute: 1000000", "tokens_per_day: 100000");
+    site.write(&text);
+    let mut old = site.start(&[]);
+    // It finds out that it cannot run when it has the sockets and the counts already.
+    site.write(&text.replace("backends: [ { ", "backends: [ { key: { env: BYNAME_NOT_SET }, "));
+    let mut next = site.spawn(&["-u"]);
+    assert_eq!(next.wait(Duration::from_secs(10)).code(), Some(64), "{}", next.said());
+    old.wait_for("budgets are kept again");
+    // And one that is stopped while it looks names up.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let dns = format!("  dns: [ \"{}\" ]\n", silent.local_addr().expect("an address"));
+    let slow = "  slow:\n    backends: [ { url: \"http://nobody.test:1/v1\" } ]\ntenants:";
+    site.write(&text.replace("pools:", &format!("{dns}pools:")).replace("tenants:", slow));
+    let mut next = site.spawn(&["-u"]);
+    old.wait_for_times("takes over", 2);
+    std::thread::sleep(Duration::from_millis(200));
+    next.signal("INT");
+    next.wait(Duration::from_secs(10));
+    old.wait_for_times("did not take over", 2);
+    assert_eq!(site.pid(), Some(old.pid()));
+    answers(&site);
+    site.write(&text);
+    site.reload();
+}
+
+/// With many listeners each has to be proven, while the old process takes its share of the proofs.
+#[test]
+fn many_listeners_are_handed_over() {
+    let field = Field::new(1, 1);
+    let site = Site::new();
+    let text = site.generation(0, &field.farm.url(), "");
+    let more: Vec<_> = (0..11).map(|_| format!("\"{}\"", crate::kit::ports::free())).collect();
+    let one = format!("\"{}\"", site.listen);
+    site.write(&text.replacen(&one, &format!("[ {one}, {} ]", more.join(", ")), 1));
+    let mut old = site.start(&[]);
+    let _new = site.start(&["-u"]);
+    assert_eq!(old.wait(Duration::from_secs(10)).code(), Some(0));
+    answers(&site);
+}
+
 /// Under systemd the process itself starts the file that stands in its place.
 #[test]
 fn under_systemd_quit_starts_the_next_one() {
