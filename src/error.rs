@@ -42,8 +42,8 @@ pub enum GatewayError {
     BadFraming,
     /// The backing model refused the request itself.
     Rejected(Rejection),
-    /// A content policy of the backing model forbids the request.
-    Blocked,
+    /// A content policy forbids the request, or its answer.
+    Blocked(Blocker),
     /// A limit of ours is used up; there is room again after `wait`. `jitter` is what a client may wait longer.
     Limited { alias: Alias, limit: &'static str, wait: Duration, jitter: Duration },
     /// Too many requests without a good key came from this address.
@@ -67,6 +67,34 @@ pub enum Rejection {
     ContextOverflow,
     /// Anything else.
     Other,
+}
+
+/// Whose word it is that something is forbidden, and of what. The client is told the same whoever it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Blocker {
+    /// The backing model's own policy.
+    Backend,
+    /// A policy of ours, of the request.
+    Prompt,
+    /// A policy of ours, of the answer.
+    Answer,
+    /// The moderator that a policy of ours names.
+    Moderator,
+    /// Nobody: that moderator did not answer, and without its word nothing may go on.
+    NoModerator,
+}
+
+impl Blocker {
+    /// Why, as a metric label and log field.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Backend => "blocked_upstream",
+            Self::Prompt => "blocked_prompt",
+            Self::Answer => "blocked_answer",
+            Self::Moderator => "blocked_by_moderator",
+            Self::NoModerator => "moderator_failed",
+        }
+    }
 }
 
 /// What a key may be used for.
@@ -208,7 +236,7 @@ impl GatewayError {
             Self::HeadTooLarge => {
                 (431, CALLER, "headers_too_large", "The request headers are too large.".into())
             }
-            Self::Blocked => {
+            Self::Blocked(_) => {
                 (403, CALLER, "content_blocked", "Your request was blocked by a content policy.".into())
             }
             Self::Flood => {
@@ -258,7 +286,7 @@ impl GatewayError {
             | Self::HeadTooSlow
             | Self::TooLarge
             | Self::HeadTooLarge
-            | Self::Blocked
+            | Self::Blocked(_)
             | Self::UpstreamDown { .. }
             | Self::Internal(_) => Vec::new(),
         };
@@ -282,7 +310,7 @@ impl GatewayError {
             | Self::TooLarge
             | Self::Flood
             | Self::HeadTooLarge => Fault::Caller,
-            Self::Blocked | Self::Limited { .. } => Fault::Policy,
+            Self::Blocked(_) | Self::Limited { .. } => Fault::Policy,
             Self::Busy { .. } | Self::UpstreamDown { .. } => Fault::Upstream,
             Self::Draining | Self::OutOfMemory | Self::Internal(_) => Fault::Gateway,
         }
@@ -295,7 +323,7 @@ impl GatewayError {
             Self::Busy { .. } => "upstream_busy",
             Self::Limited { limit, .. } => limit,
             Self::Flood => "unknown_keys",
-            Self::Blocked => "blocked_upstream",
+            Self::Blocked(who) => who.label(),
             Self::Internal(what) => what,
             Self::BadHead => "malformed_head",
             Self::HeadTooSlow => "slow_head",

@@ -19,9 +19,10 @@
 //! # A request's way
 //!
 //! [`proxy::door`] reads the head; `proxy::admit` checks route, method, key, scope, size and type, reads
-//! the body and resolves the alias; `proxy::held` takes the client session's place in Pingora's loop;
-//! [`proxy`] asks each question in phase order; [`wire::splice`] makes the body that goes up;
-//! [`wire::completion`] and [`wire::sse`] rebuild what comes down; `proxy::access_log` remembers.
+//! the body, resolves the alias and asks its policy and its limits; `proxy::held` takes the client session's
+//! place in Pingora's loop; [`proxy`] asks each question in phase order; [`wire::splice`] makes the body that
+//! goes up; [`wire::completion`] and [`wire::sse`] rebuild what comes down, and [`rules::content`] looks at it
+//! where a policy wants that; `proxy::access_log` remembers.
 //!
 //! # Words
 //!

@@ -5,6 +5,7 @@ mod buckets;
 mod connections;
 mod forget;
 mod handles;
+mod policies;
 mod process;
 mod tally;
 
@@ -18,6 +19,7 @@ pub use self::connections::ConnectionMetrics;
 pub use self::forget::Present;
 use self::handles::BySource;
 pub use self::handles::{AliasMetrics, BackendMetrics};
+pub use self::policies::{Moderated, PolicyMetrics};
 pub use self::process::ProcessMetrics;
 pub use self::tally::Tally;
 
@@ -48,6 +50,8 @@ pub struct Metrics {
     reserved: IntCounterVec,
     settled: IntCounterVec,
     store_seconds: HistogramVec,
+    /// Of content policies.
+    pub policies: PolicyMetrics,
     /// Whether the store of shared limits answers: 1, or 0.
     pub store_up: IntGauge,
     /// Changes of counts that the store of shared limits never got.
@@ -260,6 +264,7 @@ impl Metrics {
                 }
                 metric
             },
+            policies: PolicyMetrics::new(&registry)?,
             store_up: gauge("limits_store_up", "Whether the store of shared limits answers: 1, or 0.")?,
             store_dropped: counter(
                 "limits_store_changes_dropped_total",

@@ -5,6 +5,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -59,6 +61,10 @@ name! {
     PoolName
 }
 name! {
+    /// What aliases may have in common: what may be said to them, and by them.
+    PolicyName
+}
+name! {
     /// One backend of a pool, as operators see it in logs and metrics. Never shown to a client.
     BackendName
 }
@@ -107,14 +113,15 @@ impl fmt::Debug for KeyDigest {
     }
 }
 
-/// A secret of ours, such as a backend's credential. It has no `Display`, and `Debug` hides it.
+/// A secret of ours, such as a backend's credential. It has no `Display`, `Debug` hides it, and the last one to let
+/// go of it wipes it out of memory.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<str>);
+pub struct Secret(Arc<Zeroizing<Box<str>>>);
 
 impl Secret {
     /// Wraps a secret.
-    pub fn new(text: impl Into<Arc<str>>) -> Self {
-        Self(text.into())
+    pub fn new(text: &str) -> Self {
+        Self(Arc::new(Zeroizing::new(text.into())))
     }
 
     /// The secret itself, for the one place that sends it.

@@ -14,7 +14,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use byname::config::plan::{Balance, Dialect, HealthPlan, LimitRules, Plan, QueueRules, SecretRef, TlsPlan};
+use byname::config::plan::{
+    Access, Allowed, Answers, Balance, Dialect, HealthPlan, LimitRules, OnFailure, Plan, QueueRules,
+    SecretRef, TenantPlan, TlsPlan,
+};
 use byname::config::{Complaints, Source, includes, read};
 use proptest::prelude::*;
 
@@ -124,10 +127,13 @@ fn the_full_file_shows_the_defaults() {
     for (one, other) in full.tenants.iter().zip(&minimal.tenants) {
         let mut models = one.models.clone();
         let queue = models[0].queue.take();
+        models[0].policy = None;
         assert_eq!(queue, limits.tenants[0].models[0].queue);
         models[0].limits = LimitRules::default();
         assert_eq!(models, other.models);
         assert!(one.keys.iter().map(|key| &key.scopes).eq(other.keys.iter().map(|key| &key.scopes)));
+        let access = |of: &TenantPlan| (of.access, of.keys.iter().map(|key| key.access).collect::<Vec<_>>());
+        assert_eq!(access(one), access(other));
     }
 }
 
@@ -164,6 +170,10 @@ fn the_minimal_file_means_what_the_manual_says() {
     let limits = [pool.limits, tenant.limits, tenant.keys[0].limits, tenant.models[0].limits];
     assert_eq!(limits, [LimitRules::default(); 4]);
     assert_eq!(tenant.models[0].queue, None);
+    assert_eq!((tenant.access, tenant.keys[0].access, &plan.id_secret), (Access::Open, Access::Open, &None));
+    let forms = load(&root().join("tests/data/conf/good/every-form.yaml")).unwrap();
+    assert_eq!(forms.id_secret, Some(SecretRef::Credential("ids".to_owned())));
+    assert_eq!(forms.tenants[0].keys[0].access, Access::Disabled);
 }
 
 #[test]
@@ -202,6 +212,28 @@ fn a_store_is_told_by_its_url_and_what_stands_next_to_it() {
     assert_eq!((other.host.as_str(), other.port, other.db, other.tls), ("::1", 6380, 65_535, true));
     assert_eq!((other.timeout, other.instances), (Duration::from_secs(1), 1000));
     assert_eq!((other.username, other.prefix.as_str()), (None, "a.B_c-9"));
+}
+
+#[test]
+fn a_policy_is_what_is_written_of_it() {
+    let full = load(&root().join("conf/full.yaml")).unwrap();
+    let policies = load(&root().join("tests/data/conf/good/policies.yaml")).unwrap().policies;
+    let named = |name: &str| policies.iter().find(|policy| policy.name.as_str() == name).unwrap();
+    let strict = full.policies.first().unwrap();
+    assert_eq!(full.tenants[0].models[0].policy.as_ref(), Some(&strict.name));
+    assert_eq!(strict.deny.len(), 3);
+    assert_eq!((strict.answers, strict.media), (named("words").answers, named("words").media));
+    let (written, default) = (strict.moderator.as_ref().unwrap(), named("asked").moderator.as_ref().unwrap());
+    assert_eq!((written.timeout, written.on_failure), (default.timeout, default.on_failure));
+    assert_eq!((written.timeout, written.on_failure), (Duration::from_secs(1), OnFailure::Block));
+    assert_eq!(named("expressions").answers, Answers::Screened);
+    assert_eq!(named("plain").media, Allowed { image: false, audio: false, file: false });
+    let asked = named("asked-politely").moderator.as_ref().unwrap();
+    assert_eq!(
+        (asked.host.as_str(), asked.port, asked.path.as_str()),
+        ("moderator.example", 8443, "/v1/moderations")
+    );
+    assert_eq!(asked.on_failure, OnFailure::Allow);
 }
 
 #[test]
@@ -293,7 +325,7 @@ fn a_newcomers_mistake_is_told_where_what_and_how_to_mend() {
 fn what_is_unwise_is_told_and_taken() {
     let path = root().join("tests/data/conf/unwise.yaml");
     let (said, taken) = tried(&path);
-    assert!(taken && said.lines().filter(|line| line.starts_with("warning: ")).count() == 6, "{said}");
+    assert!(taken && said.lines().filter(|line| line.starts_with("warning: ")).count() == 7, "{said}");
     as_written(&path.with_extension("said"), &said);
     let (said, taken) = tried(&root().join("conf/byname.yaml"));
     assert!(taken && !said.contains("warning"), "{said}");

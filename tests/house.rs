@@ -135,6 +135,86 @@ fn the_session_trait_is_implemented_in_the_held_session_alone() {
     }
 }
 
+/// What writes to a client, and the only files that may: the renderer, the held session that passes on what the filters
+/// gave, and the one that says that a body may come (`100 Continue`).
+const WRITERS: &[(&str, &[&str])] = &[
+    ("write_response_header", &["proxy/reply.rs", "proxy/held/mod.rs", "proxy/held/session.rs"]),
+    ("write_response_body", &["proxy/reply.rs", "proxy/held/mod.rs", "proxy/held/session.rs"]),
+    ("write_response_trailers", &["proxy/held/session.rs"]),
+    ("response_duplex_vec", &["proxy/held/session.rs"]),
+    ("write_body", &["proxy/held/session.rs"]),
+    ("finish_body", &["proxy/held/mod.rs", "proxy/held/session.rs"]),
+    ("write_continue_response", &["proxy/intake.rs"]),
+    ("respond_error", &[]),
+    ("write_error_response", &[]),
+    ("write_response_tasks", &[]),
+    ("ResponseHeader::build", &["proxy/reply.rs"]),
+];
+
+/// Where code looks into what a backend sent, and the only files that may: its head is read there by name, and its body
+/// is given to `wire/`, which builds something else from it.
+const READERS: &[(&str, &[&str])] = &[
+    ("head.headers.get(", &["proxy/answer.rs"]),
+    ("SseRewriter::new", &["proxy/answer.rs"]),
+    ("completion::rewrite", &["proxy/answer.rs"]),
+    ("rejection::classify", &["proxy/answer.rs", "wire/answer.rs", "wire/sse.rs", "wire/tool_calls.rs"]),
+    (".append_header(", &[]),
+];
+
+#[test]
+fn every_byte_to_a_client_is_built_in_one_place() {
+    let mut strays = Vec::new();
+    for source in sources().iter().filter(|source| source.room != "daemon") {
+        let path = source.path.to_string_lossy().replace('\\', "/");
+        for (number, line) in lines(source) {
+            for (word, files) in WRITERS.iter().chain(READERS) {
+                if line.contains(word) && !files.contains(&path.as_str()) {
+                    strays.push(format!("{path}:{number}: {word}"));
+                }
+            }
+        }
+    }
+    assert!(strays.is_empty(), "{}", strays.join("\n"));
+}
+
+/// What the filters hand to the held session: a head that is replaced whole, and a body that is either nothing or what
+/// was built from the backend's.
+#[test]
+fn nothing_of_a_backend_is_passed_on_as_it_came() {
+    let all = sources();
+    let file =
+        |name: &str| all.iter().find(|source| source.path == Path::new(name)).expect("a file of proxy/");
+    // The function alone, so that the look is at the filter that makes the head.
+    let proxy = file("proxy/mod.rs");
+    let filter = proxy.code.split("async fn response_filter(").nth(1).unwrap();
+    let filter = filter.split("\n    }").next().unwrap();
+    assert!(filter.contains("*head = reply::head("), "the head of an answer is not replaced:\n{filter}");
+    assert!(!filter.contains("head.headers"), "a backend's header is looked at:\n{filter}");
+    let mut strays = Vec::new();
+    for source in all.iter().filter(|source| source.room == "proxy") {
+        for (number, line) in lines(source) {
+            let set = line.split("*piece = ").nth(1).or_else(|| line.split("*body = ").nth(1));
+            let built = [
+                "None;",
+                "Some(last.freeze());",
+                "Some(done.body);",
+                "Some(out.freeze());",
+                "Some(relay.outgoing.clone());",
+            ];
+            if set.is_some_and(|set| !built.contains(&set.trim())) {
+                strays.push(format!("{}:{number}: {}", source.path.display(), line.trim()));
+            }
+        }
+    }
+    assert!(strays.is_empty(), "a body is made of something else:\n{}", strays.join("\n"));
+    // Each of the three ways through an answer takes the backend's bytes away before it gives its own.
+    let answer = file("proxy/answer.rs");
+    for way in ["fn refusal(", "fn whole(", "fn events("] {
+        let body = answer.code.split(way).nth(1).unwrap().split("\n}").next().unwrap();
+        assert!(body.contains("piece.take()"), "{way}: a backend's bytes stay where the client's are to be");
+    }
+}
+
 #[test]
 fn the_rooms_of_the_request_path_have_no_way_to_panic() {
     let ways = [".unwrap()", ".expect(", "panic!(", "unreachable!(", concat!("to", "do!("), "assert!("];

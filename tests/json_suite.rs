@@ -63,6 +63,7 @@ fn forwarded(body: &str) -> Option<String> {
         model: &JsonText::new("backing"),
         forward: &Forward::new(["extra"]),
         logprobs: Logprobs::Hidden,
+        patches: &[],
     };
     let sent = splice(body.as_bytes(), &request, &edits);
     Some(String::from_utf8(sent.to_vec()).expect("what was UTF-8 stays UTF-8"))

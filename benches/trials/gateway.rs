@@ -57,6 +57,12 @@ impl Gateway {
         Gateway { address, admin, child, config, lines }
     }
 
+    /// Has it read its configuration anew.
+    pub fn hang_up(&self) {
+        let process = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGHUP).unwrap();
+    }
+
     /// The lines of its access log so far. A line comes some 20 ms after its request.
     pub fn log(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()

@@ -1,7 +1,7 @@
 //! What happens when backends fail, are slow or hang up, when clients leave, and when one floods: the promises
 //! of "Who answers" and of limits at full size.
 //!
-//!     cargo bench --bench trials [-- [--strict] [outage|slow|stale|leaving|flood|many]…]
+//!     cargo bench --bench trials [-- [--strict] [outage|slow|stale|leaving|flood|many|nonce]…]
 //!
 //! Promises: the gateway is the real binary in a process of its own; backends are scripted here and say
 //! exactly what they saw; load comes by the clock, whatever the gateway does; all stays on loopback.
@@ -21,6 +21,7 @@ mod http;
 mod leaving;
 mod limits;
 mod load;
+mod nonce;
 mod outage;
 mod slow;
 mod stale;
@@ -32,11 +33,12 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use goals::Goals;
 
-const USAGE: &str = "cargo bench --bench trials [-- [--strict] [outage|slow|stale|leaving|flood|many]...]
+const USAGE: &str =
+    "cargo bench --bench trials [-- [--strict] [outage|slow|stale|leaving|flood|many|nonce]...]
   --strict   end with 1 when a goal is missed
 The gateway is the `byname` built with the bench; BYNAME_BIN=path names another.";
 
-const TRIALS: [&str; 6] = ["outage", "slow", "stale", "leaving", "flood", "many"];
+const TRIALS: [&str; 7] = ["outage", "slow", "stale", "leaving", "flood", "many", "nonce"];
 
 /// How much is tried.
 #[derive(Clone, Copy, PartialEq)]
@@ -87,6 +89,9 @@ fn main() -> ExitCode {
             limits::many::run(&upstreams, &mut goals).await;
         }
     });
+    if wanted("nonce") {
+        nonce::run(&upstreams, &mut goals);
+    }
     println!("{goals}");
     if strict && goals.missed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -8,6 +8,7 @@ mod keys;
 mod limits;
 mod log;
 mod path;
+mod policies;
 mod pools;
 mod queue;
 mod secret;
@@ -32,6 +33,11 @@ pub const FIELDS: &[Field] = &[
     may("tracing", Form::Section(tracing::FIELDS), "which requests are traced, and who is told"),
     may("limits_store", Form::Section(store::FIELDS), "what several gateways count together in"),
     may("pools", Form::Named(&Form::Section(pools::FIELDS), 1), "backends that can answer for each other"),
+    may(
+        "policies",
+        Form::Named(&Form::Section(policies::FIELDS), 0),
+        "what may be said to aliases, and by them",
+    ),
     may(TENANTS, Form::Named(&Form::Section(tenants::FIELDS), 1), "who asks, and what their aliases mean"),
     may(
         "include",
@@ -61,14 +67,17 @@ pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Tol
     let store = top.or("limits_store", None, out, |at, out| store::store(at, out).map(Some));
     let pools_at = top.need("pools", "write at least one pool with a backend", out);
     let pools = pools_at.and_then(|at| pools::pools(&at, out));
+    let policies_at = top.section("policies");
+    let policies = policies::policies(&policies_at, out);
     let patterns = top.or("include", Vec::new(), out, patterns);
 
-    let names = match &pools_at {
-        Ok(at) => pools::names(at),
-        Err(_) => None,
-    };
     let waiting = pools.as_ref().ok().map(|pools| queue::pools_to_wait_for(pools));
-    let mut seen = tenants::Seen::new(names, waiting, limits::kept(&server, &store));
+    let mut seen = tenants::Seen::new(tenants::Known {
+        pools: pools_at.as_ref().ok().and_then(pools::names),
+        policies: pools::names(&policies_at),
+        waiting,
+        kept: limits::kept(&server, &store),
+    });
     let mut all: Vec<Result<Vec<TenantPlan>, Told>> = Vec::new();
     if let Some(at) = top.get(TENANTS) {
         all.push(tenants::tenants(&at, &mut seen, out));
@@ -93,10 +102,12 @@ pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Tol
         openai_models: server.openai_models,
         rate_limit_headers: server.rate_limit_headers,
         unknown_keys_per_minute: server.unknown_keys_per_minute,
+        id_secret: server.id_secret,
         store: store?,
         log: log?,
         tracing: tracing?,
         pools: pools?,
+        policies: policies?,
         tenants: tenants?,
     })
 }

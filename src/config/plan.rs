@@ -11,9 +11,10 @@ use std::time::{Duration, SystemTime};
 use log::LevelFilter;
 
 use crate::error::Scope;
-use crate::names::{Alias, BackendName, KeyDigest, KeyId, ModelName, PoolName, TenantId};
+use crate::names::{Alias, BackendName, KeyDigest, KeyId, ModelName, PolicyName, PoolName, TenantId};
 pub use crate::rules::balance::Balance;
 pub use crate::rules::breaker::BreakerRules;
+pub use crate::rules::content::{Allowed, Answers, OnFailure};
 pub use crate::rules::limits::{LimitRules, QueueRules};
 pub use crate::rules::retry::RetryRules;
 pub use crate::rules::timeouts::Timeouts;
@@ -40,6 +41,8 @@ pub struct Plan {
     pub rate_limit_headers: bool,
     /// How many requests without a good key one client address may make in a minute; at least 1.
     pub unknown_keys_per_minute: u64,
+    /// What ids of tool calls and identifiers of customers are made with; `None` is what the backends' keys give.
+    pub id_secret: Option<SecretRef>,
     /// What several gateways count together in; `None` is each for itself.
     pub store: Option<StorePlan>,
     pub log: LogPlan,
@@ -47,6 +50,8 @@ pub struct Plan {
     pub tracing: Option<TracingPlan>,
     /// In the order of the file.
     pub pools: Vec<PoolPlan>,
+    /// In the order of the file.
+    pub policies: Vec<PolicyPlan>,
     /// In the order of the file.
     pub tenants: Vec<TenantPlan>,
 }
@@ -339,10 +344,62 @@ pub enum SecretRef {
     Credential(String),
 }
 
+/// Whether a key or a tenant may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Open,
+    /// As if it were not there, but for its name and place.
+    Disabled,
+}
+
+/// What may be said to an alias, and by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyPlan {
+    pub name: PolicyName,
+    /// What is forbidden; each has been read once and can be used, but for what stands in other files.
+    pub deny: Vec<DenyPlan>,
+    pub answers: Answers,
+    /// The longest prompt, in tokens by our estimate.
+    pub max_prompt_tokens: Option<u64>,
+    /// What messages may hold besides text.
+    pub media: Allowed,
+    pub moderator: Option<ModeratorPlan>,
+}
+
+/// Something that is forbidden.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DenyPlan {
+    /// A regular expression.
+    Regex(String),
+    /// Words and phrases.
+    Words(Vec<String>),
+    /// A file of them, one a line.
+    WordsFile(PathBuf),
+}
+
+/// A service that is asked whether a request may go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModeratorPlan {
+    pub scheme: Scheme,
+    /// Host name or address, without brackets.
+    pub host: String,
+    pub port: u16,
+    /// From its slash on.
+    pub path: String,
+    pub key: Option<SecretRef>,
+    /// The model that it is asked for, if it has several.
+    pub model: Option<ModelName>,
+    /// For everything up to its answer's end.
+    pub timeout: Duration,
+    pub on_failure: OnFailure,
+}
+
 /// A tenant: its keys and what its aliases mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantPlan {
     pub id: TenantId,
+    /// Of all its keys together.
+    pub access: Access,
     pub keys: Vec<KeyPlan>,
     /// In the order in which `/v1/models` lists them.
     pub models: Vec<ModelPlan>,
@@ -354,6 +411,7 @@ pub struct TenantPlan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPlan {
     pub id: KeyId,
+    pub access: Access,
     pub digest: KeyDigest,
     /// Not empty, no duplicates.
     pub scopes: Vec<Scope>,
@@ -374,6 +432,8 @@ pub struct ModelPlan {
     pub expose: Expose,
     /// Nothing by day or month.
     pub limits: LimitRules,
+    /// One of [`Plan::policies`].
+    pub policy: Option<PolicyName>,
     /// Where requests wait for one of `concurrent` to end; `None` refuses them at once.
     pub queue: Option<QueueRules>,
 }

@@ -5,7 +5,9 @@
 use std::net::IpAddr;
 
 use super::place::{Fault, Way, Weight};
-use super::plan::{Boot, KeyPlan, ListenAddress, ModelPlan, Plan, PoolPlan, Scheme, TenantPlan};
+use super::plan::{
+    Access, Boot, KeyPlan, ListenAddress, ModelPlan, Plan, PolicyPlan, PoolPlan, Scheme, TenantPlan,
+};
 use crate::names::KeyDigest;
 
 /// How many warnings of one kind are told. Who has more of them has a habit, not a slip.
@@ -33,6 +35,7 @@ pub fn unwise(plan: &Plan) -> Vec<Fault> {
     }
     few(&mut all, "backends", plan.pools.iter().flat_map(readable_backends));
     all.extend(readable_store(plan));
+    few(&mut all, "moderators", plan.policies.iter().filter_map(readable_moderator));
     few(&mut all, "aliases", plan.tenants.iter().flat_map(|tenant| unlimited(plan, tenant)));
     all
 }
@@ -67,10 +70,12 @@ fn demo_model(boot: &Boot) -> Option<Fault> {
     Some(fault(Way::to("server").field("demo_model"), wrong, "remove it, and the routes that lead to it"))
 }
 
+/// Those that may be used.
 fn each_key(plan: &Plan) -> impl Iterator<Item = (Way, &KeyPlan)> {
-    plan.tenants.iter().flat_map(|tenant| {
+    plan.tenants.iter().filter(|tenant| tenant.access == Access::Open).flat_map(|tenant| {
         let keys = || Way::to("tenants").field(tenant.id.as_str()).field("keys");
-        tenant.keys.iter().map(move |key| (keys().field(key.id.as_str()), key))
+        let open = tenant.keys.iter().filter(|key| key.access == Access::Open);
+        open.map(move |key| (keys().field(key.id.as_str()), key))
     })
 }
 
@@ -102,6 +107,14 @@ fn readable_store(plan: &Plan) -> Option<Fault> {
     let what = if store.password.is_some() { "its password and all counts" } else { "all counts" };
     let wrong = format!("is a public address without TLS: {what} can be read and changed on the way");
     Some(fault(Way::to("limits_store").field("redis"), wrong, "write rediss://, or use a private network"))
+}
+
+fn readable_moderator(policy: &PolicyPlan) -> Option<Fault> {
+    let moderator = policy.moderator.as_ref()?;
+    let plain = moderator.scheme == Scheme::Http && reach(&moderator.host) == Reach::Public;
+    let way = Way::to("policies").field(policy.name.as_str()).field("moderator").field("url");
+    let wrong = "is plain HTTP to a public address: prompts and its key can be read on the way";
+    plain.then(|| fault(way, wrong, "write https, or reach it through a private network"))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

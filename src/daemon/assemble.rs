@@ -11,12 +11,14 @@ use bytes::Bytes;
 use super::certificates::{self, material};
 use super::fleet::{Fleet, Identity, Kept};
 use super::ledger::{self, Ledger};
+use super::policies::{Policies, policies};
 use super::resolver::Local;
+use super::root;
 use super::secrets::{self, Unread, secret};
 use super::tracing::{self, Posting};
 use super::watch::{self, Care, Side};
 use crate::config::place::{Fault, Way, Weight};
-use crate::config::plan::{BackendPlan, Dialect, ModelPlan, Plan, PoolPlan, Scheme, TenantPlan};
+use crate::config::plan::{Access, BackendPlan, Dialect, ModelPlan, Plan, PoolPlan, Scheme, TenantPlan};
 use crate::config::snapshot::{Limiting, Snapshot, Tenant};
 use crate::config::unwise;
 use crate::error::{GatewayError, UpstreamFault};
@@ -32,6 +34,7 @@ use crate::rules::pools::{Backend, Gate, Pool, PoolParts};
 use crate::rules::reach::{Reach, ServerName, Tls};
 use crate::rules::retry::Budget;
 use crate::rules::store::Store;
+use crate::wire::ids::{Ids, Root};
 use crate::wire::models::{self, ModelCard};
 use crate::wire::refusal;
 use crate::wire::splice::{Forward, JsonText};
@@ -85,12 +88,28 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
             pools.insert(pool.name.clone(), built);
         }
     }
+    unwise.extend(root::unwise(plan.id_secret.as_ref()));
+    let built =
+        plan.pools.iter().filter_map(|pool| pools.get(&pool.name).map(|built: &Built| (&pool.name, built)));
+    let backend_keys =
+        built.flat_map(|(name, built)| built.doors.iter().map(move |door| (name, door.key.as_ref())));
+    let root = match root::root(plan.id_secret.as_ref(), backend_keys) {
+        Ok(root) => root,
+        Err(fault) => {
+            obstacles.push(fault);
+            return Err(obstacles);
+        }
+    };
+    let policies = policies(plan, metrics, fleet, &mut obstacles, &mut unwise);
     let mut routes = Routes { pools: &pools, known: HashMap::new() };
     let mut keys = KeyRing::default();
     let mut tenants = Vec::with_capacity(plan.tenants.len());
     for (tenant_index, tenant) in plan.tenants.iter().enumerate() {
         let book = ledger.tenant(&tenant.id);
-        for key in &tenant.keys {
+        for key in
+            tenant.keys.iter().filter(|key| (tenant.access, key.access) == (Access::Open, Access::Open))
+        {
+            // A disabled key is not among them, and so is refused as any that never was.
             let principal = Principal {
                 tenant: tenant.id.clone(),
                 key: key.id.clone(),
@@ -103,7 +122,7 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
         }
         tenants.push(Tenant {
             id: tenant.id.clone(),
-            catalog: catalog(tenant, plan, &mut routes, metrics, ledger),
+            catalog: catalog(tenant, plan, &mut routes, &root, &policies, metrics, ledger),
             limit: limit(&book, &ledger::tenant_name(&tenant.id), tenant.limits),
             book,
             unnamed: metrics.alias(tenant.id.as_str(), ""),
@@ -337,6 +356,8 @@ fn catalog(
     tenant: &TenantPlan,
     plan: &Plan,
     routes: &mut Routes<'_>,
+    root: &Root,
+    policies: &Policies,
     metrics: &Metrics,
     ledger: &Ledger,
 ) -> Catalog {
@@ -361,6 +382,8 @@ fn catalog(
             learned: ledger.learned(&tenant.id, &model.alias),
             routes,
             expose: model.expose,
+            ids: Arc::new(Ids::new(root, tenant.id.as_str(), model.alias.as_str())),
+            policy: model.policy.as_ref().and_then(|name| policies.get(name)).cloned(),
             card: models::one(card(model)),
             last_words: last_words(&model.alias),
             metrics: metrics.alias(tenant.id.as_str(), model.alias.as_str()),

@@ -16,17 +16,21 @@ pub mod keygen;
 mod ledger;
 pub mod load;
 mod log;
+mod moderator;
 mod notify;
 mod observe;
+mod policies;
 mod probe;
 mod process;
 mod ready;
 pub mod reload;
 mod resolver;
+mod root;
 mod run_dir;
 pub mod schema;
 #[cfg(test)]
 mod scratch;
+mod secrecy;
 mod secrets;
 mod shared;
 pub mod signals;
@@ -51,6 +55,7 @@ const EX_UNAVAILABLE: u8 = 69;
 
 /// Runs what the command line asks for.
 pub fn run(command: cli::Command) -> ExitCode {
+    secrecy::no_dumps();
     match command {
         cli::Command::Keygen { prefix } => keygen::run(prefix.as_deref()),
         cli::Command::Reload { file } => {

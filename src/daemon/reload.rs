@@ -1,6 +1,5 @@
 //! Another configuration in place of the one that runs: read, checked, built and swapped, or not at all.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
@@ -203,5 +202,6 @@ fn present(plan: &Plan) -> Present {
         let none = std::iter::once((id.to_owned(), String::new()));
         none.chain(tenant.models.iter().map(move |model| (id.to_owned(), model.alias.as_str().to_owned())))
     });
-    Present { backends: backends.collect::<HashSet<_>>(), aliases: aliases.collect::<HashSet<_>>() }
+    let policies = plan.policies.iter().map(|policy| policy.name.as_str().to_owned());
+    Present { backends: backends.collect(), aliases: aliases.collect(), policies: policies.collect() }
 }

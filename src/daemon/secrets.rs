@@ -4,12 +4,16 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use crate::config::place::Weight;
 use crate::config::plan::SecretRef;
 use crate::names::Secret;
 
 /// The largest secret that is read, in bytes.
 const MAX_SECRET: u64 = 64 * 1024;
+/// Room for an ordinary secret, in bytes.
+const ORDINARY: usize = 4096;
 /// The permission that lets everyone read a file.
 const READ_BY_ALL: u32 = 0o004;
 
@@ -28,10 +32,10 @@ pub struct Unread {
 pub fn secret(reference: &SecretRef) -> Result<Secret, Unread> {
     let elsewhere = |wrong: String, mend| Unread { wrong, mend, weight: Weight::Elsewhere };
     let text = match reference {
-        SecretRef::Env(name) => std::env::var(name).map_err(|_| {
+        SecretRef::Env(name) => Zeroizing::new(std::env::var(name).map_err(|_| {
             let wrong = format!("the environment variable {name} is not set, or not UTF-8");
             elsewhere(wrong, "set it where Byname is started")
-        })?,
+        })?),
         SecretRef::File(path) => read(path)?,
         SecretRef::Credential(name) => {
             let directory = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
@@ -57,14 +61,15 @@ pub fn unwise(reference: &SecretRef) -> Option<String> {
     (mode & READ_BY_ALL != 0).then(|| format!("{} can be read by everyone", path.display()))
 }
 
-fn read(path: &Path) -> Result<String, Unread> {
+fn read(path: &Path) -> Result<Zeroizing<String>, Unread> {
     let unread = |why: String| Unread {
         wrong: format!("{}: {why}", path.display()),
         mend: "see to the file, its name and who may read it",
         weight: Weight::Obstacle,
     };
     let file = std::fs::File::open(path).map_err(|why| unread(why.to_string()))?;
-    let mut text = String::new();
+    // Wiped when it is copied; what it grows out of on its way is not, so it gets room at once.
+    let mut text = Zeroizing::new(String::with_capacity(ORDINARY));
     file.take(MAX_SECRET + 1).read_to_string(&mut text).map_err(|why| unread(why.to_string()))?;
     if text.len() as u64 > MAX_SECRET {
         return Err(unread(format!("is larger than {MAX_SECRET} bytes: is this the right file?")));

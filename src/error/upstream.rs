@@ -103,6 +103,12 @@ pub enum UpstreamFault {
     Truncated,
     /// We had to leave before it was: nobody's fault but ours.
     DrainOver,
+    /// The answer says what a content policy of ours forbids. The backend has done its work.
+    AnswerForbidden,
+    /// A moderator whom we asked forbids the request. The backend has done nothing wrong.
+    Flagged,
+    /// No moderator could be asked whether the request may go on, and without one it may not.
+    NotModerated,
 }
 
 const _: () = assert!(size_of::<UpstreamFault>() <= 8 && size_of::<Option<UpstreamFault>>() <= 8);
@@ -141,6 +147,9 @@ impl UpstreamFault {
             Self::TooLarge => "too_large",
             Self::Truncated => "truncated",
             Self::DrainOver => "drain_over",
+            Self::AnswerForbidden => "answer_forbidden",
+            Self::Flagged => "flagged",
+            Self::NotModerated => "not_moderated",
         }
     }
 }

@@ -13,6 +13,8 @@ pub struct Present {
     pub backends: HashSet<(String, String)>,
     /// Tenant and alias; an empty alias stands for requests that named none.
     pub aliases: HashSet<(String, String)>,
+    /// Content policies.
+    pub policies: HashSet<String>,
 }
 
 impl Metrics {
@@ -30,6 +32,7 @@ impl Metrics {
                 drop_series(gauge, of, &gone);
             }
         }
+        self.policies.forget(&before.policies.difference(&now.policies).collect());
         let gone: HashSet<_> = before.aliases.difference(&now.aliases).collect();
         if !gone.is_empty() {
             let of = ["tenant", "model"];
@@ -75,14 +78,19 @@ mod tests {
         }
         let backends = HashSet::from([pair("p", "a:1"), pair("p", "b:1")]);
         let aliases = HashSet::from([pair("acme", "general"), pair("acme", "secure")]);
-        let before = Present { backends, aliases };
+        for policy in ["strict", "lax"] {
+            metrics.policies.has_moderator(policy);
+        }
+        let policies = HashSet::from(["strict".to_owned(), "lax".to_owned()]);
+        let before = Present { backends, aliases, policies };
         let now = Present {
             backends: HashSet::from([pair("p", "a:1")]),
             aliases: HashSet::from([pair("acme", "general")]),
+            policies: HashSet::from(["strict".to_owned()]),
         };
         metrics.forget(&before, &now);
         let text = String::from_utf8(metrics.render()).unwrap();
-        assert!(text.contains("general") && text.contains("a:1"), "{text}");
-        assert!(!text.contains("secure") && !text.contains("b:1"), "{text}");
+        assert!(["general", "a:1", "strict"].iter().all(|kept| text.contains(kept)), "{text}");
+        assert!(!["secure", "b:1", "lax"].iter().any(|gone| text.contains(gone)), "{text}");
     }
 }

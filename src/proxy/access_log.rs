@@ -12,7 +12,7 @@ use super::lines::{Lines, Priority};
 use super::trace::{self, Ended};
 use super::verdict;
 use crate::config::plan::LogForm;
-use crate::error::Fault;
+use crate::error::{Fault, UpstreamFault};
 use crate::metrics::{Metrics, TokenSource};
 use crate::rules::failover::Sent;
 use crate::rules::limits::book::Charge;
@@ -189,6 +189,10 @@ fn settle(exchange: &mut Exchange) -> Option<u64> {
                 learned.observe(prompt.estimated, asked, said);
             }
             Charge::Tokens(asked + said)
+        }
+        // It has said what must not be said, and has worked for it.
+        None if relay.control.fault() == Some(UpstreamFault::AnswerForbidden) => {
+            Charge::Tokens(prompt.corrected().saturating_add(delivered))
         }
         // Refused by the backing model, which has done nothing.
         None if relay.sent() == Sent::Nothing && relay.client == Client::Waiting => Charge::Tokens(0),

@@ -1,5 +1,5 @@
-//! The gate: route, method, key, scope, declared size and type, body, JSON, schema, alias; in this order,
-//! so that a stranger cannot make us read or remember anything.
+//! The gate: route, method, key, scope, declared size and type, body, JSON, schema, alias, content policy,
+//! limits; in this order, so that a stranger cannot make us read or remember anything.
 
 use std::sync::Arc;
 use std::time::{Instant, UNIX_EPOCH};
@@ -11,10 +11,11 @@ use pingora_http::RequestHeader;
 
 use super::buffered::Buffered;
 use super::exchange::{Exchange, Incoming, Relay};
-use super::held::Control;
+use super::guard;
+use super::held::{Control, Permit};
 use super::intake::{self, NoBody};
 use super::life::Life;
-use super::quota;
+use super::quota::{self, Prompt};
 use super::shield::Shield;
 use super::stopwatch::Stopwatch;
 use crate::config::plan::Caps;
@@ -24,6 +25,7 @@ use crate::rules::catalog::AliasEntry;
 use crate::rules::headers;
 use crate::rules::route::{Route, route};
 use crate::wire::request;
+use crate::wire::splice::patches;
 use crate::wire::voice::Voice;
 
 /// Fields that a head may have. More make Pingora refuse one of HTTP/1.1; HTTP/2's library counts none.
@@ -33,8 +35,8 @@ const MAX_FIELDS: usize = 256;
 pub enum Admitted {
     /// An answer of ours.
     Page(Bytes),
-    /// A backing model.
-    Relay(Box<Relay>),
+    /// A backing model, and the word that its answer waits for.
+    Relay(Box<Relay>, Option<Permit>),
 }
 
 /// Lets a request in, or says why not.
@@ -47,7 +49,7 @@ pub async fn admit(
     shield: &Shield,
     life: &Arc<Life>,
     buffered: &Buffered,
-    metrics: &Metrics,
+    metrics: &Arc<Metrics>,
 ) -> Result<Admitted, NoBody> {
     let snapshot = exchange.snapshot.clone();
     check_head(session, &snapshot.caps, metrics)?;
@@ -82,10 +84,21 @@ pub async fn admit(
             let mut own = Stopwatch::started(Instant::now());
             let asked = request::check(&body).map_err(GatewayError::BadRequest)?;
             let entry = exchange.entry.insert(tenant.catalog.resolve(asked.alias())?.clone()).clone();
-            let quota = quota::take(session, exchange, &entry, &asked, &body, &mut own).await?;
+            if let Some(policy) = &entry.policy {
+                guard::check(policy, &entry, &asked, &body).await?;
+            }
+            let mut quota = quota::take(session, exchange, &entry, &asked, &body, &mut own).await?;
+            let mut permit = None;
+            if let Some(policy) = &entry.policy {
+                if quota.prompt.estimated == 0 && guard::needs_prompt(policy, &asked) {
+                    quota.prompt = Prompt::weighed(&entry, &body);
+                }
+                permit = guard::ask(policy, &body, metrics);
+            }
             let version = session.req_header().version;
-            let incoming = Incoming { request: asked, quota, body, room, version, own };
-            Ok(Admitted::Relay(relay(exchange, incoming, &entry, life)))
+            let patches = patches(&body, &asked, &entry.ids);
+            let incoming = Incoming { request: asked, quota, body, patches, room, version, own };
+            Ok(Admitted::Relay(relay(exchange, incoming, &entry, life), permit))
         }
     }
 }
@@ -96,7 +109,7 @@ fn relay(exchange: &Exchange, incoming: Incoming, entry: &AliasEntry, life: &Arc
     let total = entry.routes.first().map(|route| route.pool.timeouts.total).unwrap_or_default();
     let end = now + total;
     let created = exchange.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let voice = Voice::new(exchange.id.as_str(), created, incoming.request.alias());
+    let voice = Voice::new(exchange.id.as_str(), created, incoming.request.alias(), entry.ids.clone());
     let control = Arc::new(Control::new(now, end, life.clone()));
     Box::new(Relay::new(incoming, voice, control, now, entry))
 }

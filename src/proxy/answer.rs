@@ -18,8 +18,11 @@ use crate::rules::attempt::Attempt;
 use crate::rules::catalog::AliasEntry;
 use crate::rules::failover::Sent;
 use crate::rules::headers::{self, Downward};
+use crate::rules::tokens;
 use crate::wire::request::Delivery;
+use crate::wire::sieve::{Sieve, Verdict};
 use crate::wire::sse::{SseRewriter, UsageWanted};
+use crate::wire::usage::Usage;
 use crate::wire::{completion, rejection, retry_after};
 
 /// How much of a backend's refusal is read. The reason stands at its beginning.
@@ -66,7 +69,7 @@ pub fn begin(
         Delivery::Stream if headers::is_event_stream(kind) => {
             let usage = if relay.request.usage_asked() { UsageWanted::Yes } else { UsageWanted::No };
             let rewriter = SseRewriter::new(relay.voice.clone(), usage, entry.expose, caps.max_event);
-            Answer::Events(Box::new(rewriter))
+            Answer::Events(Box::new(rewriter.sifted(sieve(entry))))
         }
         Delivery::Whole | Delivery::Stream => return Err(UpstreamFault::BadContentType),
     };
@@ -136,7 +139,14 @@ fn refuse_or_cut(
         Sent::Nothing => Err(fault),
         Sent::Some => {
             let mut last = BytesMut::from(piece.take().unwrap_or_default());
-            last.extend_from_slice(&entry.last_words);
+            match (&mut relay.answer, fault) {
+                (Answer::Events(rewriter), UpstreamFault::AnswerForbidden) => {
+                    let completion = tokens::estimate(relay.tally.delivered);
+                    let used = Usage::estimated(relay.quota.prompt.corrected(), completion);
+                    rewriter.close(used, &mut last);
+                }
+                (_, _) => last.extend_from_slice(&entry.last_words),
+            }
             *piece = Some(last.freeze());
             relay.control.cut();
             Ok(())
@@ -193,16 +203,32 @@ fn whole(
         relay.control.heard(now);
         return Ok(());
     }
-    let done = completion::rewrite(gathered.bytes(), &relay.voice, entry.expose)?;
+    let done = completion::rewrite(gathered.bytes(), &relay.voice, entry.expose, sieve(entry))?;
     relay.tally.usage = done.usage;
     relay.tally.delivered = done.delivered;
     relay.tally.ends = done.ends;
+    match done.verdict {
+        Verdict::Clean => {}
+        Verdict::Forbidden => return Err(forbidden(relay, entry, snapshot, now)),
+    }
     relay.tally.first_useful = Some(now);
     relay.control.release(Framing::Whole);
     relay.control.complete(now);
     answered(&mut relay.attempt, snapshot, now);
     *piece = Some(done.body);
     Ok(())
+}
+
+/// Who looks at an answer, if somebody has to.
+fn sieve(entry: &AliasEntry) -> Option<Box<dyn Sieve>> {
+    entry.policy.as_ref().and_then(|policy| policy.sieve())
+}
+
+/// The answer must not go on. The backend has done its part, and has done it well.
+fn forbidden(relay: &mut Relay, entry: &AliasEntry, snapshot: &Snapshot, now: Instant) -> UpstreamFault {
+    answered(&mut relay.attempt, snapshot, now);
+    verdict::success(relay, entry, snapshot.origin.tick(now));
+    UpstreamFault::AnswerForbidden
 }
 
 fn events(
@@ -243,6 +269,9 @@ fn events(
     }
     if !out.is_empty() {
         *piece = Some(out.freeze());
+    }
+    if result == Err(UpstreamFault::AnswerForbidden) {
+        forbidden(relay, entry, snapshot, Instant::now());
     }
     result
 }

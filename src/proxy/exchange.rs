@@ -27,6 +27,7 @@ use crate::rules::limits::standing::Standing;
 use crate::rules::pools::Backend;
 use crate::wire::finish::Ends;
 use crate::wire::request::ChatRequest;
+use crate::wire::splice::Patch;
 use crate::wire::sse::SseRewriter;
 use crate::wire::usage::{Delivered, Usage};
 use crate::wire::voice::Voice;
@@ -70,6 +71,8 @@ pub struct Relay {
     pub quota: Quota,
     /// As the client sent it.
     pub body: Bytes,
+    /// The names in it that go up in another form.
+    pub patches: Vec<Patch>,
     /// As this attempt sends it.
     pub outgoing: Bytes,
     pub control: Arc<Control>,
@@ -222,6 +225,8 @@ pub struct Incoming {
     pub request: ChatRequest,
     pub quota: Quota,
     pub body: Bytes,
+    /// The names in it that go up in another form.
+    pub patches: Vec<Patch>,
     /// The room in memory that the body takes.
     pub room: Part,
     pub version: Version,
@@ -238,10 +243,11 @@ impl Relay {
         began: Instant,
         entry: &AliasEntry,
     ) -> Self {
-        let Incoming { request, quota, body, room, version, own } = incoming;
+        let Incoming { request, quota, body, patches, room, version, own } = incoming;
         Self {
             request,
             quota,
+            patches,
             outgoing: Bytes::new(),
             voice,
             control,
@@ -273,6 +279,7 @@ impl Relay {
     pub fn forget_body(&mut self) {
         self.body = Bytes::new();
         self.outgoing = Bytes::new();
+        self.patches = Vec::new();
         self.room = None;
     }
 

@@ -11,6 +11,7 @@ mod corked;
 pub mod door;
 mod exchange;
 mod gathered;
+mod guard;
 mod held;
 mod intake;
 pub mod life;
@@ -97,11 +98,11 @@ impl ProxyHttp for Gateway {
                 }
                 Ok(true)
             }
-            Ok(Admitted::Relay(mut relay)) => {
+            Ok(Admitted::Relay(mut relay, permit)) => {
                 relay.legs = exchange.following.as_ref().and_then(|following| following.legs());
                 let last_words = exchange.entry.as_ref().map(|entry| entry.last_words.clone());
                 let control = relay.control.clone();
-                held::hold(real, peer::blank_head()?, control, last_words.unwrap_or_default());
+                held::hold(real, peer::blank_head()?, control, last_words.unwrap_or_default(), permit);
                 exchange.stage = Stage::Relaying(relay);
                 Ok(false)
             }
@@ -274,7 +275,7 @@ impl ProxyHttp for Gateway {
         };
         let written = match real.response_written().map(|head| head.status.is_informational()) {
             _ if over => Ok(()),
-            Some(false) => real.write_response_body(words, true).await,
+            Some(false) => reply::last_words(real, words).await,
             Some(true) | None => reply::refuse(real, exchange, refusal).await,
         };
         if let Err(unwritten) = written {

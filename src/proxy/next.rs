@@ -27,6 +27,8 @@ use crate::wire::splice::{Edits, Logprobs, splice};
 /// When there is nobody to ask, the retry budget is used up, or the client leaves during the wait. None of
 /// these is tried again.
 pub async fn peer(session: &mut HttpSession, exchange: &mut Exchange, metrics: &Metrics) -> Result<HttpPeer> {
+    let lane = exchange.caller.as_ref().map(|caller| peer::lane(&caller.tenant));
+    let lane = lane.ok_or_else(|| refused(GatewayError::Internal("no_caller")))?;
     let (relay, entry, snapshot) = exchange.relay().map_err(refused)?;
     let connection = match relay.second_chance {
         SecondChance::Taken => {
@@ -36,7 +38,7 @@ pub async fn peer(session: &mut HttpSession, exchange: &mut Exchange, metrics: &
         }
         SecondChance::Left | SecondChance::Spent => {
             choose_one(session, relay, entry, snapshot, metrics).await?;
-            Connection::Any
+            Connection::Of(lane)
         }
     };
     let now = Instant::now();
@@ -53,7 +55,8 @@ pub async fn peer(session: &mut HttpSession, exchange: &mut Exchange, metrics: &
     relay.control.end_at(relay.end);
     relay.control.begin(Patience { first: timeouts.first_byte, idle: timeouts.idle });
     let logprobs = if entry.expose.logprobs { Logprobs::Exposed } else { Logprobs::Hidden };
-    let edits = Edits { model: &route.model, forward: &route.pool.forward, logprobs };
+    let edits =
+        Edits { model: &route.model, forward: &route.pool.forward, logprobs, patches: &relay.patches };
     relay.outgoing = splice(&relay.body, &relay.request, &edits);
     // What follows is finding or making a connection.
     relay.own.stop(Instant::now());

@@ -1,6 +1,7 @@
 //! A backend as Pingora connects to it.
 
 use std::any::Any;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,7 @@ use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
 use pingora_http::RequestHeader;
 
 use super::corked;
+use crate::names::TenantId;
 use crate::rules::reach::Reach;
 
 /// How long a connection that nobody uses is kept. Below the 60 s or more that servers keep theirs, so
@@ -31,10 +33,24 @@ const MANY: u64 = 1 << 16;
 /// Which connections will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connection {
-    /// A kept one is welcome.
+    /// A kept one is welcome, whoever has used it.
     Any,
+    /// A kept one is welcome if only requests of this lane have used it; see [`lane`].
+    Of(u64),
     /// A new one, because a kept one has just turned out to be dead, and others may be too.
     Fresh,
+}
+
+/// Which kept HTTP/1.1 connections a tenant's requests may use: those of its own alone.
+///
+/// A backend that answers a request twice, the second time a moment late, answers whoever uses the connection next
+/// (RFC 9112, 9.3: only the order tells which answer belongs to which request). Nothing on the wire tells such an
+/// answer from a good one, so what it says must belong to the same tenant. HTTP/2 has numbers for that.
+pub fn lane(tenant: &TenantId) -> u64 {
+    // Its keys never change, so a lane is the same in every generation of the configuration.
+    let mut hasher = DefaultHasher::new();
+    tenant.hash(&mut hasher);
+    hasher.finish() & !GROUPS_OF_ONE
 }
 
 /// The peer of an attempt; `connect` bounds the whole of connecting, `write` one write to an HTTP/2 backend.
@@ -72,6 +88,11 @@ pub fn peer(
     }
     match connection {
         Connection::Any => {}
+        Connection::Of(lane) => {
+            if !reach.h2 {
+                peer.group_key ^= lane;
+            }
+        }
         Connection::Fresh => {
             // A group of its own; backends' groups have the highest bit unset.
             peer.group_key = GROUPS_OF_ONE | (FRESH.fetch_add(1, Ordering::Relaxed) % MANY);

@@ -51,6 +51,11 @@ pub struct Prompt {
 }
 
 impl Prompt {
+    /// What a body is taken for.
+    pub fn weighed(entry: &AliasEntry, body: &[u8]) -> Self {
+        Self { estimated: tokens::prompt(weigh(body)), correction: entry.learned.correction() }
+    }
+
     /// With what the alias has taught us.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
     pub fn corrected(self) -> u64 {

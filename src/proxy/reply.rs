@@ -95,6 +95,14 @@ pub async fn refuse(session: &mut HttpSession, exchange: &mut Exchange, error: G
     }
 }
 
+/// Ends a stream that broke after it had begun.
+///
+/// # Errors
+/// When the client cannot be written to.
+pub async fn last_words(session: &mut HttpSession, words: Bytes) -> Result<()> {
+    session.write_response_body(words, true).await
+}
+
 /// Refuses a request whose head could not be read, and says that the connection will be closed.
 ///
 /// # Errors
@@ -147,7 +155,7 @@ fn after(error: &GatewayError, session: &mut HttpSession) -> After {
         | GatewayError::WrongMethod { .. }
         | GatewayError::TooLarge
         | GatewayError::Rejected(_)
-        | GatewayError::Blocked
+        | GatewayError::Blocked(_)
         | GatewayError::Limited { .. }
         | GatewayError::Flood
         | GatewayError::Busy { .. }

@@ -96,7 +96,7 @@ pub fn settle(relay: &mut Relay, entry: &AliasEntry, fault: UpstreamFault, now: 
     relay.failures = match (meaning.told, relay.failures) {
         (Told::Busy, Failures::None) => Failures::Busy(wait),
         (Told::Busy, Failures::Busy(sooner)) => Failures::Busy(sooner.min(wait)),
-        (Told::Busy | Told::Unavailable | Told::Rejected(_) | Told::Blocked, _) => Failures::Other(fault),
+        (Told::Busy | Told::Unavailable | Told::Rejected(_) | Told::Blocked(_), _) => Failures::Other(fault),
     };
     close(relay, entry, |attempt, route, backend| {
         backend.metrics.failed(fault.label());
@@ -177,7 +177,7 @@ pub fn refusal(fault: Option<UpstreamFault>, failures: Failures, alias: &Alias) 
     let down = |fault| GatewayError::UpstreamDown { alias: alias.clone(), fault };
     match (failover::judge(fault).told, failures) {
         (Told::Rejected(why), _) => GatewayError::Rejected(why),
-        (Told::Blocked, _) => GatewayError::Blocked,
+        (Told::Blocked(who), _) => GatewayError::Blocked(who),
         (Told::Busy, Failures::Busy(wait)) => GatewayError::Busy { alias: alias.clone(), wait },
         (Told::Busy | Told::Unavailable, _) => down(fault),
     }

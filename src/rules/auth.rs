@@ -1,7 +1,9 @@
 //! Who asks: the bearer key of a request, looked up by its SHA-256.
 //!
-//! A look-up by digest takes the same time for every wrong key: what an attacker can vary, the
-//! key, is hashed before it is compared.
+//! A look-up by digest takes the same time for every wrong key: what an attacker can vary, the key, is hashed
+//! before it is compared. A map may stop comparing at the first byte that differs, and that tells nothing: which
+//! byte of a SHA-256 that is cannot be steered by who does not know the key. Unknown, expired and disabled keys
+//! take one way; disabled ones are not even here.
 
 use std::collections::HashMap;
 use std::sync::Arc;

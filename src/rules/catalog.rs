@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::balance::Dice;
+use super::content::Policy;
 use super::headers::UpwardHead;
 use super::limits::QueueRules;
 use super::limits::book::Limit;
@@ -20,6 +21,7 @@ use crate::error::GatewayError;
 use crate::metrics::AliasMetrics;
 use crate::names::Alias;
 use crate::wire::completion::Expose;
+use crate::wire::ids::Ids;
 use crate::wire::splice::JsonText;
 
 /// One alias of one tenant, ready to be asked.
@@ -29,6 +31,10 @@ pub struct AliasEntry {
     /// In order of priority; at least one.
     pub routes: Vec<Route>,
     pub expose: Expose,
+    /// Keys for what others named: tool calls, and customers of our customers.
+    pub ids: Arc<Ids>,
+    /// What may be said to it, and by it; `None` is anything.
+    pub policy: Option<Arc<Policy>>,
     /// What it has spent on asking again.
     pub budget: Budget,
     /// For waits between attempts.

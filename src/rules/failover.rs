@@ -3,7 +3,7 @@
 //! One table says it all, row by row; whoever wonders why a request was or was not asked again finds it here.
 
 use super::credential::Sure;
-use crate::error::{Reason, Rejection, UpstreamFault};
+use crate::error::{Blocker, Reason, Rejection, UpstreamFault};
 
 /// What a fault means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub enum Told {
     /// The request is wrong.
     Rejected(Rejection),
     /// A content policy forbids it.
-    Blocked,
+    Blocked(Blocker),
 }
 
 const fn meaning(again: Again, blame: Blame, told: Told) -> Meaning {
@@ -63,6 +63,11 @@ const fn meaning(again: Again, blame: Blame, told: Told) -> Meaning {
 }
 
 const UNAVAILABLE: Meaning = meaning(Again::Unsure, Blame::Failing, Told::Unavailable);
+
+/// What is forbidden is so wherever it is asked.
+const fn blocked(who: Blocker) -> Meaning {
+    meaning(Again::Never, Blame::Nobody, Told::Blocked(who))
+}
 
 /// The row for a fault.
 pub fn judge(fault: UpstreamFault) -> Meaning {
@@ -77,6 +82,9 @@ pub fn judge(fault: UpstreamFault) -> Meaning {
             meaning(Again::OutOfTime, Blame::TooSlow, Told::Unavailable)
         }
         UpstreamFault::DrainOver => meaning(Again::Never, Blame::Nobody, Told::Unavailable),
+        UpstreamFault::AnswerForbidden => blocked(Blocker::Answer),
+        UpstreamFault::Flagged => blocked(Blocker::Moderator),
+        UpstreamFault::NotModerated => blocked(Blocker::NoModerator),
         UpstreamFault::TotalTimeout => meaning(Again::Never, Blame::TooSlow, Told::Unavailable),
         UpstreamFault::Reset
         | UpstreamFault::BadResponse
@@ -96,10 +104,9 @@ pub fn judge(fault: UpstreamFault) -> Meaning {
 
 /// The row for an answer that says no: with this status, for this reason. The first that fits counts.
 fn refusal(status: u16, reason: Reason) -> Meaning {
-    let blocked = meaning(Again::Never, Blame::Nobody, Told::Blocked);
     let rejected = |why| meaning(Again::Never, Blame::Nobody, Told::Rejected(why));
     match (status, reason) {
-        (_, Reason::ContentPolicy) => blocked,
+        (_, Reason::ContentPolicy) => blocked(Blocker::Backend),
         (401 | 402 | 407, _) | (403 | 429, Reason::BadCredential | Reason::Quota) => {
             meaning(Again::Safe, Blame::Credential(Sure::Yes), Told::Unavailable)
         }

@@ -6,6 +6,7 @@
 use http::Method;
 use http::header::{self, HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
+use zeroize::Zeroizing;
 
 use crate::names::Secret;
 
@@ -27,11 +28,18 @@ impl Door {
     /// OpenAI's own: the model is named in the body, the key is a bearer token. `None` when the key
     /// cannot stand in a header.
     pub fn openai(base_path: &str, key: Option<&Secret>) -> Option<Self> {
+        Self::of(&format!("{base_path}/chat/completions"), key)
+    }
+
+    /// One endpoint, which takes the key as a bearer token. `None` when the key cannot stand in a header.
+    pub fn of(path: &str, key: Option<&Secret>) -> Option<Self> {
         let credential = match key {
-            Some(key) => Some((header::AUTHORIZATION, sensitive(&format!("Bearer {}", key.reveal()))?)),
+            Some(key) => {
+                Some((header::AUTHORIZATION, sensitive(&Zeroizing::new(format!("Bearer {}", key.reveal())))?))
+            }
             None => None,
         };
-        Some(Self { target: format!("{base_path}/chat/completions"), credential })
+        Some(Self { target: path.to_owned(), credential })
     }
 
     /// Azure's: the model is a deployment in the path, the version of the API stands in the query, and
@@ -100,6 +108,16 @@ impl UpwardHead {
             insert(name.clone(), value.clone())?;
         }
         Some(head)
+    }
+
+    /// The head for a body of this length that belongs to no client's request alone.
+    ///
+    /// # Errors
+    /// Never: the header is well-formed.
+    pub fn question(&self, length: usize) -> pingora_error::Result<RequestHeader> {
+        let mut head = self.0.clone();
+        head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(length))?;
+        Ok(head)
     }
 
     /// The head for a body of this length.

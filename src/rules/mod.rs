@@ -7,6 +7,7 @@ pub mod auth;
 pub mod balance;
 pub mod breaker;
 pub mod catalog;
+pub mod content;
 pub mod credential;
 pub mod failover;
 pub mod headers;

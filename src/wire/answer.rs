@@ -65,15 +65,15 @@ pub(super) struct Said<'a> {
     #[serde(borrow, default)]
     pub(super) content: Content<'a>,
     #[serde(borrow)]
-    tool_calls: Option<Vec<Object<ToolCall<'a>>>>,
+    pub(super) tool_calls: Option<Vec<Object<ToolCall<'a>>>>,
     #[serde(borrow)]
     pub(super) function_call: Option<Object<Function<'a>>>,
     #[serde(borrow, default)]
     pub(super) refusal: Loose<'a>,
     #[serde(borrow, default)]
-    reasoning_content: Loose<'a>,
+    pub(super) reasoning_content: Loose<'a>,
     #[serde(borrow, default)]
-    reasoning: Loose<'a>,
+    pub(super) reasoning: Loose<'a>,
 }
 
 impl<'a> Said<'a> {

@@ -1,16 +1,20 @@
-//! One chunk of a stream, rebuilt.
+//! What one chunk of a stream tells, in chunks of ours.
 //!
-//! Promises canonical JSON in one member order, and that a chunk that would tell the client nothing is
-//! not sent. Never merges, splits or makes up a delta.
+//! Promises one structure, whoever answers: each chunk of ours tells one thing of one choice. A choice begins with
+//! a role and an empty text, goes on with texts and pieces of calls, and ends with a chunk that says why and
+//! nothing else. Texts stay cut as they were; what would tell the client nothing is not sent.
+
+use serde_json::value::RawValue;
 
 use super::answer::{Answer, Choice, Said};
 use super::completion::{self, Expose};
-use super::content::Content;
 use super::finish::Finish;
 use super::lenient::{Object, Text};
 use super::logprobs;
 use super::pen::Pen;
-use super::tool_calls::{self, Tracks};
+use super::sieve::Part;
+use super::tool_calls;
+use super::tracks::{Told, Track, Tracks};
 use super::voice::Voice;
 use crate::error::UpstreamFault;
 
@@ -26,6 +30,7 @@ pub(super) enum Written {
 }
 
 /// How a chunk is told.
+#[derive(Clone, Copy)]
 pub(super) struct Manner<'a> {
     /// Our id, time and alias.
     pub(super) voice: &'a Voice,
@@ -35,10 +40,11 @@ pub(super) struct Manner<'a> {
     pub(super) tail: &'static str,
 }
 
-/// Writes a chunk as an event. What stands in the pen afterwards counts only if something was written.
+/// Writes a chunk as events: as many as it tells things.
 ///
 /// # Errors
-/// `BadShape`, `BadJson` or `ErrorInAnswer`, if a choice is wrong or says that the model broke off.
+/// `BadShape`, `BadJson` or `ErrorInAnswer`, if a choice is wrong or says that the model broke off. What stands in
+/// the pen then means nothing.
 pub(super) fn write(
     pen: &mut Pen,
     answer: &Answer<'_>,
@@ -46,92 +52,181 @@ pub(super) fn write(
     tracks: &mut Tracks,
 ) -> Result<Written, UpstreamFault> {
     let mut written = Written::Nothing;
-    pen.raw(b"data: ");
-    manner.voice.chunk(pen);
     for (Object(choice), position) in answer.choices.iter().flatten().zip(0..) {
-        written = written.max(write_choice(pen, choice, position, manner, tracks)?);
+        let index = completion::index(choice, position)?;
+        let logprobs = choice.logprobs.filter(|_| manner.expose.logprobs);
+        let mut teller = Teller { pen, manner: *manner, index, track: tracks.of(index), logprobs };
+        written = written.max(teller.choice(choice)?);
     }
-    pen.raw(b"]");
-    pen.raw(manner.tail);
-    pen.raw(b"}\n\n");
     Ok(written)
 }
 
-fn write_choice(
+/// Writes an event that says a text which was kept back before.
+pub(super) fn write_rest(
     pen: &mut Pen,
-    choice: &Choice<'_>,
-    position: u64,
     manner: &Manner<'_>,
     tracks: &mut Tracks,
-) -> Result<Written, UpstreamFault> {
-    let before = pen.bytes().len();
-    let index = completion::index(choice, position)?;
-    let finish: Option<Finish> = completion::finish(choice)?;
-    pen.comma();
-    pen.raw(b"{\"index\":");
-    pen.integer(index);
-    pen.raw(b",\"delta\":{");
-    let delta = match &choice.delta {
-        Some(Object(delta)) => write_delta(pen, delta, index, manner, tracks)?,
-        None => Written::Nothing,
-    };
-    pen.raw(b"}");
-    completion::write_finish(pen, finish);
-    if let Some(json) = choice.logprobs.filter(|_| manner.expose.logprobs) {
-        logprobs::write(pen, json)?;
-    }
-    pen.raw(b"}");
-    match (delta, finish) {
-        (_, Some(_)) => Ok(Written::Finish),
-        (Written::Nothing, None) => {
-            pen.truncate(before);
-            Ok(Written::Nothing)
-        }
-        (Written::Part | Written::Finish, None) => Ok(Written::Part),
-    }
-}
-
-/// Writes the members of a delta as they were sent. An empty text is passed on beside something else
-/// (the usual first chunk is a role and an empty text), but is nothing on its own.
-fn write_delta(
-    pen: &mut Pen,
-    delta: &Said<'_>,
     index: u64,
-    manner: &Manner<'_>,
-    tracks: &mut Tracks,
-) -> Result<Written, UpstreamFault> {
-    let mut written = Written::Nothing;
-    if delta.role.said().is_some() {
-        pen.key("role");
-        pen.raw(b"\"assistant\"");
-        written = Written::Part;
-    }
-    match &delta.content {
-        Content::Null => {
-            pen.key("content");
-            pen.raw(b"null");
+    part: Part,
+    text: &str,
+) {
+    let mut teller = Teller { pen, manner: *manner, index, track: tracks.of(index), logprobs: None };
+    teller.role();
+    teller.open();
+    let pen = &mut *teller.pen;
+    match part {
+        Part::Content => pen.key("content"),
+        Part::Refusal => pen.key("refusal"),
+        Part::Reasoning => pen.key("reasoning_content"),
+        Part::Function => pen.raw(b"\"function_call\":{\"arguments\":"),
+        Part::Arguments(call) | Part::Input(call) => {
+            pen.raw(b"\"tool_calls\":[{\"index\":");
+            pen.integer(call);
+            pen.raw(match part {
+                Part::Input(_) => &b",\"custom\":{\"input\":"[..],
+                _ => b",\"function\":{\"arguments\":",
+            });
         }
-        Content::Absent | Content::Text(_) | Content::Parts { .. } => {}
     }
-    written = written.max(write_text(pen, "content", delta.content.said()));
-    let calls = delta.tool_calls();
-    if !calls.is_empty() {
-        tool_calls::write_pieces(pen, manner.voice, index, calls, tracks)?;
-        written = Written::Part;
+    pen.string(text);
+    match part {
+        Part::Content | Part::Refusal | Part::Reasoning => {}
+        Part::Function => pen.raw(b"}"),
+        Part::Arguments(_) | Part::Input(_) => pen.raw(b"}}]"),
     }
-    if let Some(Object(function)) = &delta.function_call {
-        pen.key("function_call");
-        tool_calls::write_function_piece(pen, function)?;
-        written = Written::Part;
-    }
-    written = written.max(write_text(pen, "refusal", delta.refusal.0.as_ref()));
-    let reasoning = delta.reasoning().filter(|_| manner.expose.reasoning);
-    Ok(written.max(write_text(pen, "reasoning_content", reasoning)))
+    teller.close_plain(None);
 }
 
-fn write_text(pen: &mut Pen, key: &str, text: Option<&Text<'_>>) -> Written {
-    let Some(text) = text else { return Written::Nothing };
-    pen.key(key);
-    pen.told(text);
-    if text.as_str().is_empty() { Written::Nothing } else { Written::Part }
+/// Writes the event that ends a choice, unless it has ended.
+pub(super) fn write_end(pen: &mut Pen, manner: &Manner<'_>, tracks: &mut Tracks, index: u64, finish: Finish) {
+    let mut teller = Teller { pen, manner: *manner, index, track: tracks.of(index), logprobs: None };
+    match teller.track.told {
+        Told::Ending => {}
+        Told::Nothing | Told::Role => {
+            teller.begin_end();
+            teller.close_plain(Some(finish));
+        }
+    }
+}
+
+/// Tells of one choice.
+struct Teller<'t, 'a> {
+    pen: &'t mut Pen,
+    manner: Manner<'t>,
+    index: u64,
+    track: &'t mut Track,
+    /// Those of the text, until they have been told with it.
+    logprobs: Option<&'a RawValue>,
+}
+
+impl<'a> Teller<'_, 'a> {
+    fn choice(&mut self, choice: &Choice<'a>) -> Result<Written, UpstreamFault> {
+        let before = self.pen.bytes().len();
+        let finish: Option<Finish> = completion::finish(choice)?;
+        if let Some(Object(delta)) = &choice.delta {
+            self.delta(delta)?;
+        }
+        match (finish, self.track.told) {
+            (Some(finish), Told::Nothing | Told::Role) => {
+                self.begin_end();
+                self.close(Some(finish))?;
+                Ok(Written::Finish)
+            }
+            // Some say in a last chunk once more why it ended.
+            (Some(_), Told::Ending) | (None, _) if self.pen.bytes().len() > before => Ok(Written::Part),
+            (Some(_), Told::Ending) | (None, _) => Ok(Written::Nothing),
+        }
+    }
+
+    fn delta(&mut self, delta: &Said<'a>) -> Result<(), UpstreamFault> {
+        if delta.role.said().is_some() {
+            self.role();
+        }
+        // Log probabilities are those of the text, not of the thought before it.
+        let logprobs = self.logprobs.take();
+        self.text("reasoning_content", delta.reasoning().filter(|_| self.manner.expose.reasoning))?;
+        self.logprobs = logprobs;
+        self.text("content", delta.content.said())?;
+        self.text("refusal", delta.refusal.0.as_ref())?;
+        if let Some(Object(function)) = delta.function_call.as_ref().filter(|call| !call.0.tells_nothing()) {
+            self.role();
+            self.open();
+            self.pen.key("function_call");
+            tool_calls::write_function_piece(self.pen, function)?;
+            self.close(None)?;
+        }
+        for Object(call) in delta.tool_calls() {
+            let place = call.place(self.track)?;
+            if call.tells_nothing(place) {
+                continue;
+            }
+            self.role();
+            self.open();
+            self.pen.raw(b"\"tool_calls\":[");
+            tool_calls::write_piece(self.pen, self.manner.voice, self.index, call, place)?;
+            self.pen.raw(b"]");
+            self.close(None)?;
+        }
+        Ok(())
+    }
+
+    /// Who speaks, if that has not been told.
+    fn role(&mut self) {
+        match self.track.told {
+            Told::Role | Told::Ending => {}
+            Told::Nothing => {
+                self.track.told = Told::Role;
+                self.open();
+                self.pen.raw(b"\"role\":\"assistant\",\"content\":\"\"");
+                self.close_plain(None);
+            }
+        }
+    }
+
+    /// Up to the empty delta of the chunk that ends the choice.
+    fn begin_end(&mut self) {
+        self.role();
+        self.track.told = Told::Ending;
+        self.open();
+    }
+
+    /// A text, unless it is empty.
+    fn text(&mut self, key: &str, text: Option<&Text<'_>>) -> Result<(), UpstreamFault> {
+        let Some(text) = text.filter(|text| !text.as_str().is_empty()) else { return Ok(()) };
+        self.role();
+        self.open();
+        self.pen.key(key);
+        self.pen.told(text);
+        self.close(None)
+    }
+
+    fn open(&mut self) {
+        self.pen.raw(b"data: ");
+        self.manner.voice.chunk(self.pen);
+        self.pen.raw(b"{\"index\":");
+        self.pen.integer(self.index);
+        self.pen.raw(b",\"delta\":{");
+    }
+
+    fn close(&mut self, finish: Option<Finish>) -> Result<(), UpstreamFault> {
+        self.pen.raw(b"}");
+        completion::write_finish(self.pen, finish);
+        if let Some(json) = self.logprobs.take() {
+            logprobs::write(self.pen, json)?;
+        }
+        self.shut();
+        Ok(())
+    }
+
+    fn close_plain(&mut self, finish: Option<Finish>) {
+        self.pen.raw(b"}");
+        completion::write_finish(self.pen, finish);
+        self.shut();
+    }
+
+    fn shut(&mut self) {
+        self.pen.raw(b"}]");
+        self.pen.raw(self.manner.tail);
+        self.pen.raw(b"}\n\n");
+    }
 }

@@ -11,6 +11,8 @@ use super::finish::{Ends, Finish};
 use super::lenient::{Count, Object};
 use super::logprobs;
 use super::pen::Pen;
+use super::sieve::{Sieve, Verdict};
+use super::sifted;
 use super::tool_calls;
 use super::usage::{Delivered, Usage};
 use super::voice::{MAX_INDEX, Voice};
@@ -38,14 +40,21 @@ pub struct Completion {
     pub delivered: Delivered,
     /// Why its choices ended.
     pub ends: Ends,
+    /// Whether it may go to the client at all.
+    pub verdict: Verdict,
 }
 
-/// Rebuilds the body of a backing model's whole answer.
+/// Rebuilds the body of a backing model's whole answer, and has somebody look at it.
 ///
 /// # Errors
 /// `BadJson` for what is not JSON in UTF-8, `BadShape` for what is not a completion, `ErrorInAnswer`
 /// for an error behind a success status.
-pub fn rewrite(body: &[u8], voice: &Voice, expose: Expose) -> Result<Completion, UpstreamFault> {
+pub fn rewrite(
+    body: &[u8],
+    voice: &Voice,
+    expose: Expose,
+    sieve: Option<Box<dyn Sieve>>,
+) -> Result<Completion, UpstreamFault> {
     let answer = Answer::read(body)?;
     let choices = answer.choices.as_deref().filter(|choices| !choices.is_empty());
     let choices = choices.ok_or(UpstreamFault::BadShape)?;
@@ -63,8 +72,10 @@ pub fn rewrite(body: &[u8], voice: &Voice, expose: Expose) -> Result<Completion,
         usage.write(&mut pen);
     }
     pen.raw(b"}");
-    let (delivered, ends) = (pen.delivered(), pen.ends());
-    Ok(Completion { body: pen.into_bytes().into(), usage, delivered, ends })
+    let (delivered, ends) = (pen.delivered(), pen.take_ends());
+    let verdict =
+        sieve.map_or(Ok(Verdict::Clean), |mut sieve| sifted::judge(choices, expose, &mut *sieve))?;
+    Ok(Completion { body: pen.into_bytes().into(), usage, delivered, ends, verdict })
 }
 
 fn write_choice(
@@ -81,9 +92,11 @@ fn write_choice(
     pen.raw(b"{\"index\":");
     pen.integer(index);
     pen.raw(b",\"message\":{\"role\":\"assistant\",\"content\":");
-    match message.content.said() {
+    // Of what says nothing some make an empty text and some make null.
+    match message.content.said().filter(|text| !text.as_str().is_empty()) {
         Some(text) => pen.told(text),
-        None => pen.raw(b"null"),
+        None if speaks_otherwise(message) => pen.raw(b"null"),
+        None => pen.raw(b"\"\""),
     }
     write_beside_content(pen, message, index, voice, expose)?;
     pen.raw(b"}");
@@ -93,6 +106,11 @@ fn write_choice(
     }
     pen.raw(b"}");
     Ok(())
+}
+
+/// Whether a message without content calls a tool or refuses: then the API has null in its place.
+fn speaks_otherwise(message: &Said<'_>) -> bool {
+    !message.tool_calls().is_empty() || message.function_call.is_some() || message.refusal.said().is_some()
 }
 
 fn write_beside_content(
@@ -110,11 +128,12 @@ fn write_beside_content(
         pen.key("function_call");
         tool_calls::write_function(pen, function)?;
     }
-    if let Some(refusal) = &message.refusal.0 {
+    if let Some(refusal) = message.refusal.0.as_ref().filter(|text| !text.as_str().is_empty()) {
         pen.key("refusal");
         pen.told(refusal);
     }
-    if let Some(reasoning) = message.reasoning().filter(|_| expose.reasoning) {
+    if let Some(reasoning) = message.reasoning().filter(|text| expose.reasoning && !text.as_str().is_empty())
+    {
         pen.key("reasoning_content");
         pen.told(reasoning);
     }

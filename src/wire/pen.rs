@@ -21,17 +21,10 @@ impl Pen {
         Self { bytes: Vec::with_capacity(capacity), ..Self::default() }
     }
 
-    /// Starts over and keeps the room.
+    /// Starts over and keeps the room, and why choices ended.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.delivered = Delivered::default();
-        self.ends = Ends::default();
-    }
-
-    /// Takes back everything after the first `len` bytes. The count stays: only what tells nothing is
-    /// taken back.
-    pub(super) fn truncate(&mut self, len: usize) {
-        self.bytes.truncate(len);
     }
 
     /// What is written so far.
@@ -54,9 +47,9 @@ impl Pen {
         self.ends.add(finish);
     }
 
-    /// Why choices ended that were written so far.
-    pub(super) fn ends(&self) -> Ends {
-        self.ends
+    /// Why choices ended that were written since this was last asked.
+    pub(super) fn take_ends(&mut self) -> Ends {
+        std::mem::take(&mut self.ends)
     }
 
     /// A constant piece of JSON, or one that is finished already.

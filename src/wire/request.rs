@@ -9,18 +9,23 @@
 mod content;
 mod field;
 mod format;
+mod media;
 mod message;
 mod once;
 mod options;
 mod path;
 mod read;
+mod spots;
 mod tools;
 
 pub(super) use field::Fate;
+pub(super) use spots::{Named, Spot};
 
 use std::ops::Range;
 
 use self::field::Field;
+pub use self::media::Media;
+use self::media::Places;
 use self::once::Once;
 use self::options::Options;
 use super::scan::{Kind, Scanner};
@@ -45,6 +50,7 @@ pub struct ChatRequest {
     /// For one choice.
     answer_cap: Option<u32>,
     messages: usize,
+    media: Places<(usize, usize)>,
     plan: Plan,
 }
 
@@ -80,6 +86,11 @@ impl ChatRequest {
         self.messages
     }
 
+    /// The field that first says that there is such a medium: `messages[0].content[1].type`.
+    pub fn holds(&self, media: Media) -> Option<String> {
+        self.media.first(media).map(|(message, part)| format!("messages[{message}].content[{part}].type"))
+    }
+
     /// Where the members stand, for the splice.
     pub(super) fn plan(&self) -> &Plan {
         &self.plan
@@ -95,6 +106,8 @@ pub(super) struct Plan {
     pub(super) model: Range<u32>,
     /// The brace that closes the object.
     pub(super) close: u32,
+    /// Names that go up in another form, in the order of the body.
+    pub(super) spots: Vec<Spot>,
 }
 
 /// One top-level member. Kept to eight bytes, since a hostile body can have a million of them.

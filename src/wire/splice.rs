@@ -6,10 +6,13 @@
 //! and means what editing the parsed body would mean.
 
 use std::fmt::Write;
+use std::iter::Peekable;
+use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::request::{ChatRequest, Delivery, Fate, Member, Plan};
+use super::ids::Ids;
+use super::request::{ChatRequest, Delivery, Fate, Member, Named, Plan};
 use super::scan::Scanner;
 
 /// What we ask of every stream, because usage is always metered.
@@ -82,6 +85,31 @@ pub enum Logprobs {
     Hidden,
 }
 
+/// A name that goes up in another form. The same in every attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    at: Range<u32>,
+    text: JsonText,
+}
+
+/// The names in a body that go up in another form: ids of tool calls as the backing model gave them, and
+/// identifiers of customers as nobody else can read them. `request` must be what `check` made of this very `body`.
+pub fn patches(body: &[u8], request: &ChatRequest, ids: &Ids) -> Vec<Patch> {
+    let mut patches = Vec::with_capacity(request.plan().spots.len());
+    for spot in &request.plan().spots {
+        let written = body.get(spot.at.start as usize..spot.at.end as usize).unwrap_or_default();
+        let name = std::str::from_utf8(written).ok().and_then(|text| Scanner::new(text).string().ok());
+        let Some(name) = name else { continue };
+        let name = name.decode();
+        let text = match spot.names {
+            Named::Call => ids.upward(&name),
+            Named::Person => ids.person(&name),
+        };
+        patches.push(Patch { at: spot.at.clone(), text: JsonText::new(&text) });
+    }
+    patches
+}
+
 /// How the body for one attempt differs from what the client sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Edits<'a> {
@@ -91,6 +119,8 @@ pub struct Edits<'a> {
     pub forward: &'a Forward,
     /// Whether `logprobs` and `top_logprobs` go on.
     pub logprobs: Logprobs,
+    /// What [`patches`] made of this very body. Customers whom it does not name are not named at all.
+    pub patches: &'a [Patch],
 }
 
 /// Builds the body for a backing model, in one allocation of the right size.
@@ -105,6 +135,7 @@ pub struct Edits<'a> {
 ///     model: &JsonText::new("large-2"),
 ///     forward: &Forward::default(),
 ///     logprobs: Logprobs::Hidden,
+///     patches: &[],
 /// };
 /// assert_eq!(
 ///     splice(body, &check(body)?, &edits),
@@ -128,12 +159,16 @@ fn pieces<'a>(body: &'a [u8], request: &ChatRequest, edits: &Edits<'a>, mut take
     take(piece(0, plan.members.first().map_or(plan.close, |first| first.from)));
     // Commas are written between the members that are left, so that each dropped one takes one along.
     let mut comma: &[u8] = b"";
+    let mut patches = edits.patches.iter().peekable();
     for (member, end) in extents(plan) {
-        match outcome(member.fate, || edits.forward.takes(piece(member.from, end)), edits.logprobs) {
+        while patches.next_if(|patch| patch.at.start < member.from).is_some() {}
+        let patched = patches.peek().is_some_and(|patch| patch.at.start < end);
+        match outcome(member.fate, || edits.forward.takes(piece(member.from, end)), edits.logprobs, patched) {
             Outcome::Gone => continue,
             Outcome::AsSent => {
                 take(comma);
-                take(piece(member.from, end));
+                let rest = patch(member.from, end, &mut patches, piece, &mut take);
+                take(piece(rest, end));
             }
             Outcome::Renamed => {
                 take(comma);
@@ -152,6 +187,22 @@ fn pieces<'a>(body: &'a [u8], request: &ChatRequest, edits: &Edits<'a>, mut take
     take(body.get(plan.close as usize..).unwrap_or_default());
 }
 
+/// Takes what stands before each patch in a member, and the patch. Returns where the rest begins.
+fn patch<'a>(
+    mut from: u32,
+    end: u32,
+    patches: &mut Peekable<impl Iterator<Item = &'a Patch>>,
+    piece: impl Fn(u32, u32) -> &'a [u8],
+    mut take: impl FnMut(&'a [u8]),
+) -> u32 {
+    while let Some(patch) = patches.next_if(|patch| patch.at.start < end) {
+        take(piece(from, patch.at.start));
+        take(patch.text.as_str().as_bytes());
+        from = patch.at.end;
+    }
+    from
+}
+
 /// What one attempt makes of a member.
 enum Outcome {
     AsSent,
@@ -159,11 +210,12 @@ enum Outcome {
     Gone,
 }
 
-fn outcome(fate: Fate, forwarded: impl FnOnce() -> bool, logprobs: Logprobs) -> Outcome {
+fn outcome(fate: Fate, forwarded: impl FnOnce() -> bool, logprobs: Logprobs, patched: bool) -> Outcome {
     match fate {
         Fate::Keep => Outcome::AsSent,
         Fate::Model => Outcome::Renamed,
-        Fate::Drop => Outcome::Gone,
+        Fate::Named if patched => Outcome::AsSent,
+        Fate::Drop | Fate::Named => Outcome::Gone,
         Fate::Logprobs => match logprobs {
             Logprobs::Exposed => Outcome::AsSent,
             Logprobs::Hidden => Outcome::Gone,

@@ -2,7 +2,8 @@
 //!
 //! Promises that output and verdict do not depend on how the network cut the input, that an event of
 //! ours is exactly `data: {json}`, and that a stream which broke off never ends with `[DONE]`. Never
-//! passes on a comment, a name, an id or a retry time, and never holds more than one event.
+//! passes on a comment, a name, an id or a retry time, and never holds more than one event; with a sieve, also
+//! what that keeps back.
 
 use bytes::BytesMut;
 
@@ -13,7 +14,9 @@ use super::events::{Event, Splitter};
 use super::finish::Ends;
 use super::pen::Pen;
 use super::rejection;
-use super::tool_calls::Tracks;
+use super::sieve::{Sieve, Verdict};
+use super::sifted::{Desk, Sifter, Spoken};
+use super::tracks::Tracks;
 use super::usage::{Delivered, Usage};
 use super::voice::Voice;
 use crate::error::UpstreamFault;
@@ -58,8 +61,17 @@ impl SseRewriter {
             events: 0,
             delivered: Delivered::default(),
             ends: Ends::default(),
+            sifter: None,
         };
         Self { splitter: Splitter::new(max_event), teller, life: Life::Open }
+    }
+
+    /// Has somebody look at all texts before they are told. An answer that must not go on fails with
+    /// `AnswerForbidden`, after what may be told of it.
+    #[must_use]
+    pub fn sifted(mut self, sieve: Option<Box<dyn Sieve>>) -> Self {
+        self.teller.sifter = sieve.map(|sieve| Box::new(Sifter::new(sieve)));
+        self
     }
 
     /// Takes the next bytes from upstream and appends what they give to `out`. After `[DONE]`
@@ -95,6 +107,15 @@ impl SseRewriter {
         self.verdict()
     }
 
+    /// Ends a stream that failed with `AnswerForbidden` after something had been told: its choices end because of
+    /// their content. `usage` is told to a client that asked for it, unless the model has told its own.
+    pub fn close(&mut self, usage: Usage, out: &mut BytesMut) {
+        if let Life::Failed(UpstreamFault::AnswerForbidden) = self.life {
+            self.teller.close(usage, out);
+            self.life = Life::Done;
+        }
+    }
+
     fn verdict(&self) -> Result<(), UpstreamFault> {
         match self.life {
             Life::Open | Life::Done => Ok(()),
@@ -124,7 +145,7 @@ impl SseRewriter {
         self.teller.usage
     }
 
-    /// Chunks written, without the one for usage.
+    /// Events of the backing model that told something; also those that were kept back.
     pub fn events(&self) -> u64 {
         self.teller.events
     }
@@ -134,7 +155,7 @@ impl SseRewriter {
         self.teller.ends
     }
 
-    /// How much of the model's text was written: what a stream that broke off is metered by.
+    /// How much of the model's text was written, or kept back: what a stream that broke off is metered by.
     pub fn delivered(&self) -> Delivered {
         self.teller.delivered
     }
@@ -153,6 +174,8 @@ struct Teller {
     events: u64,
     delivered: Delivered,
     ends: Ends,
+    /// Keeps texts back until somebody has looked at them. Nearly nobody does.
+    sifter: Option<Box<Sifter>>,
 }
 
 /// What the client has been told.
@@ -175,27 +198,47 @@ impl Teller {
     }
 
     fn chunk(&mut self, json: &[u8], out: &mut BytesMut) -> Result<Life, UpstreamFault> {
-        let answer = Answer::read(json)?;
+        let mut answer = Answer::read(json)?;
         self.pen.clear();
-        let tail = match self.wanted {
-            UsageWanted::Yes => ",\"usage\":null",
-            UsageWanted::No => "",
+        let manner = Manner { voice: &self.voice, expose: self.expose, tail: tail(self.wanted) };
+        let mut verdict = Verdict::Clean;
+        let written = match &mut self.sifter {
+            None => chunk::write(&mut self.pen, &answer, &manner, &mut self.tracks)?,
+            Some(sifter) => {
+                let (pen, tracks, said) = (&mut self.pen, &mut self.tracks, &mut self.delivered);
+                let mut desk = Desk { pen, tracks, manner: &manner, said, out };
+                let sifted = sifter.chunk(&mut answer, &mut desk)?;
+                verdict = sifted.verdict;
+                sifted.written
+            }
         };
-        let manner = Manner { voice: &self.voice, expose: self.expose, tail };
-        let written = chunk::write(&mut self.pen, &answer, &manner, &mut self.tracks)?;
         // Some report running totals in every chunk, so the last report is the one that is true.
         self.usage = answer.counts().and_then(|counts| counts.usage(self.expose)).or(self.usage);
         let told = match written {
-            Written::Nothing => return Ok(Life::Open),
+            Written::Nothing => Told::Nothing,
             Written::Part => Told::Part,
             Written::Finish => Told::Ending,
         };
-        out.extend_from_slice(self.pen.bytes());
-        self.told = self.told.max(told);
-        self.events = self.events.saturating_add(1);
-        self.delivered.add(self.pen.delivered());
-        self.ends.add_all(self.pen.ends());
-        Ok(Life::Open)
+        if told > Told::Nothing {
+            self.events = self.events.saturating_add(1);
+        }
+        match &self.sifter {
+            None if told > Told::Nothing => {
+                out.extend_from_slice(self.pen.bytes());
+                self.delivered.add(self.pen.delivered());
+                self.told = self.told.max(told);
+            }
+            Some(sifter) if sifter.spoken() == Spoken::Yes => {
+                let told = if verdict == Verdict::Forbidden { Told::Part } else { told };
+                self.told = self.told.max(told).max(Told::Part);
+            }
+            None | Some(_) => {}
+        }
+        self.ends.add_all(self.pen.take_ends());
+        match verdict {
+            Verdict::Clean => Ok(Life::Open),
+            Verdict::Forbidden => Err(UpstreamFault::AnswerForbidden),
+        }
     }
 
     fn end(&mut self, out: &mut BytesMut) -> Result<Life, UpstreamFault> {
@@ -203,7 +246,34 @@ impl Teller {
             Told::Nothing | Told::Part => return Err(UpstreamFault::Truncated),
             Told::Ending => {}
         }
-        if let (UsageWanted::Yes, Some(usage)) = (self.wanted, self.usage) {
+        if self.with_desk(out, Sifter::end) == Some(Verdict::Forbidden) {
+            return Err(UpstreamFault::AnswerForbidden);
+        }
+        self.last(self.usage, out);
+        Ok(Life::Done)
+    }
+
+    fn close(&mut self, usage: Usage, out: &mut BytesMut) {
+        self.with_desk(out, Sifter::close);
+        self.ends.add_all(self.pen.take_ends());
+        self.last(self.usage.or(Some(usage)), out);
+    }
+
+    /// Does something with the sifter, if there is one.
+    fn with_desk<T>(
+        &mut self,
+        out: &mut BytesMut,
+        what: impl FnOnce(&mut Sifter, &mut Desk<'_>) -> T,
+    ) -> Option<T> {
+        let sifter = self.sifter.as_mut()?;
+        let manner = Manner { voice: &self.voice, expose: self.expose, tail: tail(self.wanted) };
+        let (pen, tracks, said) = (&mut self.pen, &mut self.tracks, &mut self.delivered);
+        Some(what(sifter, &mut Desk { pen, tracks, manner: &manner, said, out }))
+    }
+
+    /// Writes what comes after all choices.
+    fn last(&mut self, usage: Option<Usage>, out: &mut BytesMut) {
+        if let (UsageWanted::Yes, Some(usage)) = (self.wanted, usage) {
             self.pen.clear();
             self.pen.raw(b"data: ");
             self.voice.chunk(&mut self.pen);
@@ -213,7 +283,14 @@ impl Teller {
             out.extend_from_slice(self.pen.bytes());
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
-        Ok(Life::Done)
+    }
+}
+
+/// What a chunk says of usage.
+fn tail(wanted: UsageWanted) -> &'static str {
+    match wanted {
+        UsageWanted::Yes => ",\"usage\":null",
+        UsageWanted::No => "",
     }
 }
 

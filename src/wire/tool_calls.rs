@@ -1,15 +1,16 @@
 //! Tool calls: whole ones and the pieces of a stream.
 //!
-//! Promises that each call of an answer has one id of ours, that arguments are a text, and that the
-//! pieces of a text are passed on as they were cut. Never shows an id of the backing model.
-
-use std::hash::{DefaultHasher, Hash, Hasher};
+//! Promises that each call of an answer has one id of ours, told once, that arguments are a text, and that
+//! the pieces of a text are passed on as they were cut. Never shows an id of the backing model.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::lenient::{Count, Loose, Object, Text};
 use super::pen::Pen;
+use super::sieve::{Part, Sieve, Verdict, Writing};
+use super::tracks::{Name, Order, Piece, Place, Track};
+use super::usage::Delivered;
 use super::voice::{MAX_INDEX, Voice};
 use crate::error::UpstreamFault;
 
@@ -25,6 +26,9 @@ pub(super) struct ToolCall<'a> {
     function: Option<Object<Function<'a>>>,
     #[serde(borrow)]
     custom: Option<Object<Custom<'a>>>,
+    /// Where it belongs, once that is known.
+    #[serde(skip)]
+    place: Option<Place>,
 }
 
 /// What is called; also the whole of the older `function_call`.
@@ -34,6 +38,9 @@ pub(super) struct Function<'a> {
     name: Option<Text<'a>>,
     #[serde(borrow)]
     arguments: Option<&'a RawValue>,
+    /// What may be told of the arguments, once somebody has looked at them.
+    #[serde(skip)]
+    sifted: Option<Text<'a>>,
 }
 
 /// A tool that takes free text.
@@ -57,11 +64,13 @@ pub(super) fn write_whole(
 ) -> Result<(), UpstreamFault> {
     pen.key("tool_calls");
     pen.raw(b"[");
-    for (Object(call), position) in calls.iter().zip(0..) {
-        within(position)?;
+    for ((Object(call), position), number) in calls.iter().zip(0..).zip(0..) {
+        within(number)?;
         pen.comma();
         pen.raw(b"{\"id\":");
-        voice.call_id(pen, choice, position);
+        let mut before = calls.iter().take(position);
+        let theirs = call.id.said().filter(|id| before.all(|Object(other)| other.id.said() != Some(id)));
+        voice.call_id(pen, theirs, choice, number);
         match (&call.function, &call.custom) {
             (Some(Object(function)), _) => {
                 pen.raw(b",\"type\":\"function\",\"function\":");
@@ -99,46 +108,87 @@ pub(super) fn write_function(pen: &mut Pen, function: &Function<'_>) -> Result<(
     Ok(())
 }
 
-/// Writes the pieces of tool calls that one delta holds.
+impl ToolCall<'_> {
+    /// Where the piece belongs, on the track of its choice. Asked once, or with the same answer again.
+    ///
+    /// # Errors
+    /// `BadShape` if an index is out of all bounds.
+    pub(super) fn place(&self, track: &mut Track) -> Result<Place, UpstreamFault> {
+        self.place.map_or_else(|| track.place(self.piece()), Ok)
+    }
+
+    /// What says where the piece belongs.
+    fn piece(&self) -> Piece<'_> {
+        Piece { number: self.index.map(|Count(number)| number), id: self.id.said(), name: self.name() }
+    }
+
+    fn name(&self) -> Option<&str> {
+        let function = self.function.as_ref().and_then(|Object(function)| function.name.as_ref());
+        let custom = self.custom.as_ref().and_then(|Object(custom)| custom.name.as_ref());
+        function.or(custom).map(Text::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// Whether a piece adds nothing to its call.
+    pub(super) fn tells_nothing(&self, place: Place) -> bool {
+        let named = self.name().is_some() && place.name == Name::New;
+        let argued = match (&self.function, &self.custom) {
+            (Some(Object(Function { sifted: Some(told), .. })), _) => !told.as_str().is_empty(),
+            (Some(Object(function)), _) => function.arguments.is_some_and(|json| json.get() != "\"\""),
+            (None, Some(Object(custom))) => {
+                custom.input.as_ref().is_some_and(|text| !text.as_str().is_empty())
+            }
+            (None, None) => false,
+        };
+        place.order == Order::Later && !named && !argued
+    }
+}
+
+/// Writes one piece of a call. The first one names it, says its type and begins its arguments.
 ///
 /// # Errors
-/// `BadShape` if an index is out of all bounds.
-pub(super) fn write_pieces(
+/// `BadJson` if the arguments are an object with text that is not Unicode.
+pub(super) fn write_piece(
     pen: &mut Pen,
     voice: &Voice,
     choice: u64,
-    calls: &[Object<ToolCall<'_>>],
-    tracks: &mut Tracks,
+    call: &ToolCall<'_>,
+    place: Place,
 ) -> Result<(), UpstreamFault> {
-    pen.key("tool_calls");
-    pen.raw(b"[");
-    for Object(call) in calls {
-        let index = tracks.place(choice, call)?;
-        pen.comma();
-        pen.raw(b"{\"index\":");
-        pen.integer(index);
-        if call.id.said().is_some() {
-            pen.key("id");
-            voice.call_id(pen, choice, index);
-        }
-        if let Some(kind) = call.kind.said() {
-            pen.key("type");
-            pen.string(if kind == "custom" { "custom" } else { "function" });
-        }
-        if let Some(Object(function)) = &call.function {
-            pen.key("function");
-            write_function_piece(pen, function)?;
-        }
-        if let Some(Object(custom)) = &call.custom {
-            pen.key("custom");
-            pen.raw(b"{");
-            write_told(pen, "name", custom.name.as_ref());
-            write_told(pen, "input", custom.input.as_ref());
-            pen.raw(b"}");
-        }
-        pen.raw(b"}");
+    let custom = call.function.is_none() && (call.custom.is_some() || call.kind.said() == Some("custom"));
+    pen.raw(b"{\"index\":");
+    pen.integer(place.index);
+    let theirs = match place.order {
+        Order::First => Some(call.id.said()),
+        Order::FirstWithoutId => Some(None),
+        Order::Later => None,
+    };
+    if let Some(theirs) = theirs {
+        pen.key("id");
+        voice.call_id(pen, theirs, choice, place.index);
+        pen.key("type");
+        pen.string(if custom { "custom" } else { "function" });
     }
-    pen.raw(b"]");
+    pen.key(if custom { "custom" } else { "function" });
+    pen.raw(b"{");
+    let name = match (&call.function, &call.custom) {
+        (Some(Object(function)), _) => function.name.as_ref(),
+        (None, Some(Object(custom))) => custom.name.as_ref(),
+        (None, None) => None,
+    };
+    write_told(pen, "name", name.filter(|name| place.name == Name::New && !name.as_str().is_empty()));
+    let begins = theirs.is_some();
+    match (&call.function, &call.custom) {
+        (Some(Object(Function { sifted: Some(told), .. })), _) => write_told(pen, "arguments", Some(told)),
+        (Some(Object(Function { arguments: Some(json), .. })), _) => {
+            pen.key("arguments");
+            write_arguments(pen, json)?;
+        }
+        (None, Some(Object(Custom { input: Some(input), .. }))) => write_told(pen, "input", Some(input)),
+        (_, _) if begins && custom => write_told(pen, "input", Some(&Text::Plain(""))),
+        (_, _) if begins => write_told(pen, "arguments", Some(&Text::Plain(""))),
+        (_, _) => {}
+    }
+    pen.raw(b"}}");
     Ok(())
 }
 
@@ -149,7 +199,9 @@ pub(super) fn write_pieces(
 pub(super) fn write_function_piece(pen: &mut Pen, function: &Function<'_>) -> Result<(), UpstreamFault> {
     pen.raw(b"{");
     write_told(pen, "name", function.name.as_ref());
-    if let Some(json) = function.arguments {
+    if function.sifted.is_some() {
+        write_told(pen, "arguments", function.sifted.as_ref());
+    } else if let Some(json) = function.arguments {
         pen.key("arguments");
         write_arguments(pen, json)?;
     }
@@ -164,15 +216,144 @@ fn write_told(pen: &mut Pen, key: &str, text: Option<&Text<'_>>) {
     }
 }
 
-/// Arguments are JSON in a string; where a vendor sends the JSON itself, it is put into one.
 fn write_arguments(pen: &mut Pen, json: &RawValue) -> Result<(), UpstreamFault> {
-    let json = json.get();
-    if json.starts_with('"') {
-        pen.told(&decode(json)?);
-    } else {
-        pen.told(&Text::Decoded(compact(json)?));
-    }
+    pen.told(&arguments(json)?);
     Ok(())
+}
+
+/// Arguments are JSON in a string; where a vendor sends the JSON itself, it is put into one.
+fn arguments(json: &RawValue) -> Result<Text<'_>, UpstreamFault> {
+    let json = json.get();
+    if json.starts_with('"') { decode(json) } else { compact(json).map(Text::Decoded) }
+}
+
+/// Has somebody look at whole calls.
+///
+/// # Errors
+/// `BadJson` if the arguments hold text that is not Unicode.
+pub(super) fn judge(calls: &[Object<ToolCall<'_>>], sieve: &mut dyn Sieve) -> Result<Verdict, UpstreamFault> {
+    for Object(call) in calls {
+        if let Some(Object(function)) = &call.function
+            && judge_function(function, sieve)? == Verdict::Forbidden
+        {
+            return Ok(Verdict::Forbidden);
+        }
+        let custom = call.custom.as_ref().map(|Object(custom)| [&custom.name, &custom.input]);
+        for text in custom.into_iter().flatten().flatten() {
+            if sieve.whole(Writing::Plain, text.as_str()) == Verdict::Forbidden {
+                return Ok(Verdict::Forbidden);
+            }
+        }
+    }
+    Ok(Verdict::Clean)
+}
+
+/// Has somebody look at a whole call of a function.
+///
+/// # Errors
+/// As [`judge`].
+pub(super) fn judge_function(
+    function: &Function<'_>,
+    sieve: &mut dyn Sieve,
+) -> Result<Verdict, UpstreamFault> {
+    if judge_name(function.name.as_ref(), sieve) == Verdict::Forbidden {
+        return Ok(Verdict::Forbidden);
+    }
+    function
+        .arguments
+        .map_or(Ok(Verdict::Clean), |json| Ok(sieve.whole(Writing::Json, arguments(json)?.as_str())))
+}
+
+/// A name comes whole, and clients cannot do without it: it is looked at and never kept back.
+fn judge_name(name: Option<&Text<'_>>, sieve: &mut dyn Sieve) -> Verdict {
+    name.map_or(Verdict::Clean, |name| sieve.whole(Writing::Plain, name.as_str()))
+}
+
+impl ToolCall<'_> {
+    /// Puts what may be told into the place of what was said. Also counts what was said.
+    ///
+    /// # Errors
+    /// `BadShape` if an index is out of all bounds, `BadJson` if arguments hold text that is not Unicode.
+    pub(super) fn sift(
+        &mut self,
+        choice: u64,
+        track: &mut Track,
+        sieve: &mut dyn Sieve,
+        said: &mut Delivered,
+    ) -> Result<Verdict, UpstreamFault> {
+        let place = self.place(track)?;
+        let index = place.index;
+        // So that it is found there again.
+        self.place = Some(place);
+        if let Some(Object(function)) = &mut self.function
+            && function.sift(choice, Part::Arguments(index), sieve, said)? == Verdict::Forbidden
+        {
+            return Ok(Verdict::Forbidden);
+        }
+        let Some(Object(custom)) = &mut self.custom else { return Ok(Verdict::Clean) };
+        if judge_name(custom.name.as_ref(), sieve) == Verdict::Forbidden {
+            (custom.name, custom.input) = (None, None);
+            return Ok(Verdict::Forbidden);
+        }
+        Ok(custom.input.as_mut().map_or(Verdict::Clean, |input| {
+            said.count(input.as_str());
+            let mut told = String::new();
+            let verdict = sieve.piece(choice, Part::Input(index), input.as_str(), &mut told);
+            *input = Text::Decoded(told);
+            verdict
+        }))
+    }
+
+    /// Whether it tells more than that there is a call.
+    pub(super) fn speaks(&self) -> bool {
+        let said = |text: Option<&Text<'_>>| text.is_some_and(|text| !text.as_str().is_empty());
+        self.function.as_ref().is_some_and(|Object(f)| said(f.sifted.as_ref()))
+            || self.custom.as_ref().is_some_and(|Object(c)| said(c.input.as_ref()))
+    }
+}
+
+impl Function<'_> {
+    /// Whether a piece adds nothing to its call.
+    pub(super) fn tells_nothing(&self) -> bool {
+        let argued = match (&self.sifted, self.arguments) {
+            (Some(told), _) => !told.as_str().is_empty(),
+            (None, Some(json)) => json.get() != "\"\"",
+            (None, None) => false,
+        };
+        !argued && self.name.as_ref().is_none_or(|name| name.as_str().is_empty())
+    }
+
+    /// As [`ToolCall::sift`], for the arguments that are this part of the choice.
+    ///
+    /// # Errors
+    /// `BadJson` if they hold text that is not Unicode.
+    pub(super) fn sift(
+        &mut self,
+        choice: u64,
+        part: Part,
+        sieve: &mut dyn Sieve,
+        said: &mut Delivered,
+    ) -> Result<Verdict, UpstreamFault> {
+        if judge_name(self.name.as_ref(), sieve) == Verdict::Forbidden {
+            (self.name, self.arguments) = (None, None);
+            return Ok(Verdict::Forbidden);
+        }
+        if let Some(name) = &self.name {
+            said.count(name.as_str());
+        }
+        let Some(json) = self.arguments else { return Ok(Verdict::Clean) };
+        let piece = arguments(json)?;
+        said.count(piece.as_str());
+        let mut told = String::new();
+        let verdict = sieve.piece(choice, part, piece.as_str(), &mut told);
+        self.sifted = Some(Text::Decoded(told));
+        Ok(verdict)
+    }
+
+    /// Whether it tells more than that there is a call.
+    pub(super) fn speaks(&self) -> bool {
+        self.sifted.as_ref().is_some_and(|text| !text.as_str().is_empty())
+    }
 }
 
 fn decode(token: &str) -> Result<Text<'_>, UpstreamFault> {
@@ -212,172 +393,9 @@ fn string_len(json: &str) -> usize {
     json.len()
 }
 
-/// Which call of which choice the pieces belong to: some vendors number them, some do not.
-#[derive(Debug, Default)]
-pub(super) struct Tracks(Vec<Track>);
-
-#[derive(Debug)]
-struct Track {
-    choice: u64,
-    /// The call that the last piece belonged to.
-    current: u64,
-    /// One above the highest call so far.
-    next: u64,
-    /// The backing model's id of the current call: compared, never shown, so a hash of it will do.
-    id: Option<u64>,
-}
-
-impl Tracks {
-    /// The index of the call that this piece belongs to. Where the piece has none, an id not seen
-    /// just before begins the next call, and anything else continues the current one.
-    fn place(&mut self, choice: u64, call: &ToolCall<'_>) -> Result<u64, UpstreamFault> {
-        let at = self.0.iter().position(|track| track.choice == choice).unwrap_or(self.0.len());
-        if at == self.0.len() {
-            self.0.push(Track { choice, current: 0, next: 0, id: None });
-        }
-        // The entry is there: it was found or has just been added.
-        let track = self.0.get_mut(at).ok_or(UpstreamFault::BadShape)?;
-        let new_id = call.id.said().map(hash).filter(|id| Some(*id) != track.id);
-        let index = match (call.index, new_id) {
-            (Some(Count(index)), _) => index,
-            (None, Some(_)) => track.next,
-            (None, None) => track.current,
-        };
-        within(index)?;
-        track.id = new_id.or(track.id);
-        track.current = index;
-        track.next = track.next.max(index + 1);
-        Ok(index)
-    }
-}
-
-fn hash(id: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    hasher.finish()
-}
-
 fn within(index: u64) -> Result<(), UpstreamFault> {
     if index < MAX_INDEX { Ok(()) } else { Err(UpstreamFault::BadShape) }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn calls(json: &str) -> Vec<Object<ToolCall<'_>>> {
-        serde_json::from_str(json).unwrap()
-    }
-
-    fn voice() -> Voice {
-        Voice::new("2f8c0b9e-6a1d-4c2e-9b3a-7d5e1f0a2b3c", 0, "m")
-    }
-
-    fn whole(json: &str) -> Result<String, UpstreamFault> {
-        let mut pen = Pen::default();
-        write_whole(&mut pen, &voice(), 0, &calls(json))?;
-        Ok(String::from_utf8(pen.into_bytes()).unwrap())
-    }
-
-    fn pieces(deltas: &[&str]) -> Result<Vec<String>, UpstreamFault> {
-        let mut tracks = Tracks::default();
-        let mut write = |json: &&str| {
-            let mut pen = Pen::default();
-            write_pieces(&mut pen, &voice(), 0, &calls(json), &mut tracks)?;
-            Ok(String::from_utf8(pen.into_bytes()).unwrap())
-        };
-        deltas.iter().map(&mut write).collect()
-    }
-
-    #[test]
-    fn whole_calls_get_our_ids_and_only_their_known_members() {
-        assert_eq!(
-            whole(
-                r#"[{"id":"toolu_1","type":"function","x":1,"function":{"arguments":"{\"a\": 1}","name":"f","y":2}},
-                    {"id":"c","type":"custom","custom":{"name":"g","input":"free","z":3}}]"#
-            )
-            .unwrap(),
-            r#""tool_calls":[{"id":"call_2f8c0b9e6a1d4c2e9b3a7d5e0000","type":"function","function":{"name":"f","arguments":"{\"a\": 1}"}},{"id":"call_2f8c0b9e6a1d4c2e9b3a7d5e0001","type":"custom","custom":{"name":"g","input":"free"}}]"#
-        );
-    }
-
-    #[test]
-    fn arguments_that_came_as_json_become_compact_text() {
-        for (arguments, text) in [
-            (r#"{ "b" : [ 1.50, "x \u0041\n\"" ] , "a" : null }"#, r#"{"b":[1.50,"x A\n\""],"a":null}"#),
-            ("{}", "{}"),
-            (r#""{ }""#, "{ }"),
-            ("null", "{}"),
-        ] {
-            let json = format!(r#"[{{"function":{{"name":"f","arguments":{arguments}}}}}]"#);
-            let written = format!("{{{}}}", whole(&json).unwrap());
-            let value: serde_json::Value = serde_json::from_str(&written).unwrap();
-            assert_eq!(value["tool_calls"][0]["function"]["arguments"], text, "{arguments}");
-        }
-    }
-
-    #[test]
-    fn a_lone_surrogate_in_arguments_is_bad_json() {
-        for arguments in [r#""\ud800""#, r#"{"a":"\ud800"}"#] {
-            let json = format!(r#"[{{"function":{{"name":"f","arguments":{arguments}}}}}]"#);
-            assert_eq!(whole(&json), Err(UpstreamFault::BadJson), "{arguments}");
-        }
-    }
-
-    #[test]
-    fn a_call_of_nothing_is_bad_shape() {
-        for json in
-            [r#"[{"id":"a"}]"#, r#"[{"function":{"arguments":"{}"}}]"#, r#"[{"custom":{"input":"x"}}]"#]
-        {
-            assert_eq!(whole(json), Err(UpstreamFault::BadShape), "{json}");
-        }
-    }
-
-    #[test]
-    fn pieces_pass_uncut_and_an_id_only_where_one_was_sent() {
-        assert_eq!(
-            pieces(&[
-                r#"[{"index":0,"id":"abc","type":"function","function":{"name":"f","arguments":""}}]"#,
-                r#"[{"index":0,"id":"","function":{"arguments":"{\"a"}}]"#,
-                r#"[{"index":0,"id":null,"function":{"arguments":"\":\"\\u30"}},{"index":1,"id":"d","type":"custom","custom":{"name":"g"}}]"#,
-            ])
-            .unwrap(),
-            [
-                r#""tool_calls":[{"index":0,"id":"call_2f8c0b9e6a1d4c2e9b3a7d5e0000","type":"function","function":{"name":"f","arguments":""}}]"#,
-                r#""tool_calls":[{"index":0,"function":{"arguments":"{\"a"}}]"#,
-                r#""tool_calls":[{"index":0,"function":{"arguments":"\":\"\\u30"}},{"index":1,"id":"call_2f8c0b9e6a1d4c2e9b3a7d5e0001","type":"custom","custom":{"name":"g"}}]"#,
-            ]
-        );
-    }
-
-    #[test]
-    fn pieces_without_an_index_follow_their_ids() {
-        let written = pieces(&[
-            r#"[{"id":"a","function":{"name":"f"}}]"#,
-            r#"[{"function":{"arguments":"1"}}]"#,
-            r#"[{"id":"a","function":{"arguments":"2"}}]"#,
-            r#"[{"id":"b","function":{"name":"g"}},{"id":"c","function":{"name":"h"}}]"#,
-            r#"[{"function":{"arguments":"3"}}]"#,
-        ])
-        .unwrap();
-        let indexes: Vec<Vec<u64>> = written
-            .iter()
-            .map(|json| serde_json::from_str::<serde_json::Value>(&format!("{{{json}}}")).unwrap())
-            .map(|value| {
-                let calls = value["tool_calls"].as_array().unwrap();
-                calls.iter().map(|call| call["index"].as_u64().unwrap()).collect()
-            })
-            .collect();
-        assert_eq!(indexes, [vec![0], vec![0], vec![0], vec![1, 2], vec![2]]);
-    }
-
-    #[test]
-    fn an_index_beyond_all_bounds_is_bad_shape() {
-        assert!(pieces(&[r#"[{"index":1023}]"#]).is_ok());
-        assert_eq!(pieces(&[r#"[{"index":1024}]"#]), Err(UpstreamFault::BadShape));
-        assert_eq!(
-            pieces(&[r#"[{"index":1023,"id":"a"}]"#, r#"[{"id":"b"}]"#]),
-            Err(UpstreamFault::BadShape)
-        );
-    }
-}
+mod tests;

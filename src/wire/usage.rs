@@ -108,6 +108,11 @@ fn read<'a, T: Deserialize<'a> + Default>(json: Option<&'a RawValue>) -> T {
 }
 
 impl Usage {
+    /// What nobody has counted, as well as we know it.
+    pub fn estimated(prompt: u64, completion: u64) -> Self {
+        Self { prompt, completion, total: prompt.saturating_add(completion), details: Details::default() }
+    }
+
     /// Writes the object that a client sees.
     pub(super) fn write(&self, pen: &mut Pen) {
         pen.raw(b"{\"prompt_tokens\":");

@@ -31,7 +31,7 @@ struct Outcome {
 }
 
 fn voice() -> Voice {
-    Voice::new(strict::UUID, strict::CREATED, strict::ALIAS)
+    Voice::new(strict::UUID, strict::CREATED, strict::ALIAS, strict::ids())
 }
 
 fn rewriter(usage: UsageWanted, expose: Expose) -> SseRewriter {

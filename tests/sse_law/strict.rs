@@ -1,12 +1,20 @@
 //! A reader of our own streams that forgives nothing, for tests and for the fuzzer.
 
+use std::sync::Arc;
+
 use byname::wire::completion::Expose;
+use byname::wire::ids::{Ids, Root};
 use byname::wire::sse::UsageWanted;
 use serde_json::{Map, Value};
 
 pub(crate) const UUID: &str = "2f8c0b9e-6a1d-4c2e-9b3a-7d5e1f0a2b3c";
 pub(crate) const CREATED: u64 = 1_718_841_600;
 pub(crate) const ALIAS: &str = "general";
+
+/// The keys of the alias.
+pub(crate) fn ids() -> Arc<Ids> {
+    Arc::new(Ids::new(&Root::new(b"secret"), "acme", ALIAS))
+}
 
 /// Reads a stream: whole events, each `data: {json}` or a last `data: [DONE]`, with members from the
 /// allow-list and our own values where they are ours. Gives the chunks.
@@ -25,6 +33,7 @@ pub(crate) fn read(output: &str, usage: UsageWanted, expose: Expose) -> Result<V
         }
         let chunk: Value = serde_json::from_str(data).map_err(|why| why.to_string())?;
         check_chunk(&chunk, usage, expose)?;
+        check_order(&chunks, &chunk)?;
         chunks.push(chunk);
     }
     Ok(chunks)
@@ -44,6 +53,37 @@ fn check_chunk(chunk: &Value, usage: UsageWanted, expose: Expose) -> Result<(), 
         (usage, _) => return Err(format!("usage is {usage:?} beside {} choices", choices.len())),
     }
     choices.iter().try_for_each(|choice| check_choice(choice, expose))
+}
+
+/// One structure for all: a choice at a time, a role and an empty text first, one thing in each delta, the ending by
+/// itself, the usage last, and each call named once.
+fn check_order(before: &[Value], chunk: &Value) -> Result<(), String> {
+    let of = |chunk: &Value, pointer: &str| chunk.pointer(pointer).cloned().unwrap_or_default();
+    let index = of(chunk, "/choices/0/index");
+    if before.iter().any(|chunk| chunk["choices"] == Value::Array(Vec::new())) {
+        return Err("something follows the usage".to_owned());
+    }
+    let choices = list(chunk.get("choices"))?;
+    if choices.is_empty() {
+        return Ok(());
+    }
+    let delta = of(chunk, "/choices/0/delta");
+    let first = !before.iter().any(|chunk| of(chunk, "/choices/0/index") == index);
+    let role = serde_json::json!({"role": "assistant", "content": ""});
+    let ended = !of(chunk, "/choices/0/finish_reason").is_null();
+    let members = delta.as_object().map_or(0, Map::len);
+    if choices.len() != 1 || first != (delta == role) || !(first || members == usize::from(!ended)) {
+        return Err(format!("not one thing at its time: {chunk}"));
+    }
+    let call = of(chunk, "/choices/0/delta/tool_calls/0/index");
+    let known = before.iter().any(|chunk| {
+        of(chunk, "/choices/0/index") == index && of(chunk, "/choices/0/delta/tool_calls/0/index") == call
+    });
+    let named = !of(chunk, "/choices/0/delta/tool_calls/0/id").is_null();
+    if !call.is_null() && named == known {
+        return Err(format!("a call is not named once: {chunk}"));
+    }
+    Ok(())
 }
 
 fn check_usage(usage: &Value, expose: Expose) -> Result<(), String> {
@@ -75,7 +115,7 @@ fn check_choice(choice: &Value, expose: Expose) -> Result<(), String> {
     let mut keys = vec!["index", "delta", "finish_reason"];
     keys.extend(expose.logprobs.then_some("logprobs"));
     let choice = only(choice, &keys)?;
-    let index = choice.get("index").and_then(Value::as_u64).ok_or("a choice has no index")?;
+    choice.get("index").and_then(Value::as_u64).ok_or("a choice has no index")?;
     let reasons = ["stop", "length", "tool_calls", "content_filter", "function_call"].map(Value::from);
     match choice.get("finish_reason") {
         Some(reason) if reason.is_null() || reasons.contains(reason) => {}
@@ -92,10 +132,10 @@ fn check_choice(choice: &Value, expose: Expose) -> Result<(), String> {
             }
         }
     }
-    check_delta(choice.get("delta").ok_or("a choice has no delta")?, index, expose)
+    check_delta(choice.get("delta").ok_or("a choice has no delta")?, expose)
 }
 
-fn check_delta(delta: &Value, choice: u64, expose: Expose) -> Result<(), String> {
+fn check_delta(delta: &Value, expose: Expose) -> Result<(), String> {
     let mut keys = vec!["role", "content", "tool_calls", "function_call", "refusal"];
     keys.extend(expose.reasoning.then_some("reasoning_content"));
     let delta = only(delta, &keys)?;
@@ -110,10 +150,13 @@ fn check_delta(delta: &Value, choice: u64, expose: Expose) -> Result<(), String>
         texts(only(function, &["name", "arguments"])?, &["name", "arguments"])?;
     }
     let Some(calls) = delta.get("tool_calls") else { return Ok(()) };
+    if list(Some(calls))?.len() != 1 {
+        return Err("several calls in one delta".to_owned());
+    }
     for call in list(Some(calls))? {
         let call = only(call, &["index", "id", "type", "function", "custom"])?;
-        let index = call.get("index").and_then(Value::as_u64).ok_or("a call has no index")?;
-        if call.get("id").is_some_and(|id| *id != call_id(choice, index)) {
+        call.get("index").and_then(Value::as_u64).ok_or("a call has no index")?;
+        if call.get("id").is_some_and(|id| !id.as_str().is_some_and(is_ours)) {
             return Err("a call's id is not ours".to_owned());
         }
         if call.get("type").is_some_and(|kind| kind != "function" && kind != "custom") {
@@ -128,12 +171,10 @@ fn check_delta(delta: &Value, choice: u64, expose: Expose) -> Result<(), String>
     Ok(())
 }
 
-/// Our id of a call: 24 characters of the request's id and two digits of base 36 for each number.
-fn call_id(choice: u64, call: u64) -> Value {
-    let digit = |n: u64| char::from_digit(u32::try_from(n % 36).unwrap_or(0), 36).unwrap_or('0');
-    let stem: String = UUID.chars().filter(|letter| *letter != '-').take(24).collect();
-    let tail: String = [choice / 36, choice, call / 36, call].map(digit).iter().collect();
-    format!("call_{stem}{tail}").into()
+/// Whether an id of a call is one that leads back: what does not becomes short on its way up.
+fn is_ours(id: &str) -> bool {
+    let short = |back: &str| back.len() == 29 && back.starts_with("call_");
+    id.len() >= 101 && id.starts_with("call_") && !short(&ids().upward(id))
 }
 
 fn only<'a>(value: &'a Value, keys: &[&str]) -> Result<&'a Map<String, Value>, String> {

@@ -8,11 +8,11 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::limits::{Kept, LASTING, lasting};
-use crate::config::at::{At, Named, every};
+use crate::config::at::{At, Named, every, truth};
 use crate::config::complaint::{Complaints, Told, nearest, quoted};
 use crate::config::form::{Field, Form, may, must};
 use crate::config::naming::identifier;
-use crate::config::plan::{KeyPlan, LimitRules};
+use crate::config::plan::{Access, KeyPlan, LimitRules};
 use crate::error::Scope;
 use crate::names::{KeyDigest, KeyId};
 
@@ -24,6 +24,7 @@ pub(super) const FIELDS: &[Field] = &[
         Form::Like("^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]+([Zz]|[+-][0-9]{2}:[0-9]{2})$"),
         "date, time and offset (RFC 3339); never unless written",
     ),
+    may("disabled", Form::Truth, "whether it is refused as if it were not here"),
     may("limits", Form::Section(LASTING), "of this key alone"),
 ];
 
@@ -48,8 +49,21 @@ fn key(named: &Named<'_>, digests: &mut Digests, kept: Kept, out: &mut Complaint
         .and_then(|at| digest(&at, digests, out));
     let scopes = fields.or("scopes", vec![Scope::Chat, Scope::Models], out, scopes);
     let expires = fields.get("expires").map(|at| expires(&at, out)).transpose();
+    let access = fields.or("disabled", Access::Open, out, access);
     let limits = fields.or("limits", LimitRules::default(), out, |at, out| lasting(at, kept, out));
-    Ok(KeyPlan { id: KeyId::new(id?), digest: digest?, scopes: scopes?, expires: expires?, limits: limits? })
+    Ok(KeyPlan {
+        id: KeyId::new(id?),
+        access: access?,
+        digest: digest?,
+        scopes: scopes?,
+        expires: expires?,
+        limits: limits?,
+    })
+}
+
+/// Reads `disabled`.
+pub(super) fn access(at: &At<'_>, out: &mut Complaints) -> Result<Access, Told> {
+    Ok(if truth(at, out)? { Access::Disabled } else { Access::Open })
 }
 
 /// What stands here may be a key by mistake: it is never shown.

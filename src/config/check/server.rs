@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use super::dns::resolvers;
 use super::path;
+use super::secret::{self, secret};
 use crate::config::at::{At, Fields, truth};
 use crate::config::complaint::{Complaints, Told};
 use crate::config::form::{ADDRESS, Field, Form, may};
-use crate::config::plan::{Boot, Caps, Clients, ListenAddress, Listener, Speaks, TlsListen};
+use crate::config::plan::{Boot, Caps, Clients, ListenAddress, Listener, SecretRef, Speaks, TlsListen};
 use crate::config::units::{DAY, TICK, count, duration, shown_size, size, whole};
 use listen::{Taken, listeners};
 
@@ -46,6 +47,7 @@ pub(super) const FIELDS: &[Field] = &[
         Form::Whole(1, 1_000_000_000),
         "requests without a good key that one client address may make",
     ),
+    may("id_secret", secret::FORM, "what ids of tool calls and names of customers are made with"),
     may("state_dir", Form::Text, "the directory of what must outlive the process"),
     may("run_dir", Form::Text, "the directory of the control socket and the process id"),
     may("admin_public", Form::Truth, "whether `admin` may be an address that others reach"),
@@ -94,6 +96,7 @@ pub(super) struct Server {
     pub(super) openai_models: bool,
     pub(super) rate_limit_headers: bool,
     pub(super) unknown_keys_per_minute: u64,
+    pub(super) id_secret: Option<SecretRef>,
 }
 
 /// Reads the section; an empty one is all defaults.
@@ -138,6 +141,7 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
     let rate_limit_headers = fields.or("rate_limit_headers", true, out, truth);
     let unknown_keys_per_minute = fields
         .or("unknown_keys_per_minute", UNKNOWN_KEYS, out, |at, out| whole(at, UNKNOWN_KEYS_BOUNDS, out));
+    let id_secret = fields.or("id_secret", None, out, |at, out| secret(at, out).map(Some));
     let state_dir =
         fields.or("state_dir", None, out, |at, out| path::directory(at, "/var/lib/byname", out).map(Some));
     let run_dir =
@@ -168,6 +172,7 @@ pub(super) fn server(at: &At<'_>, out: &mut Complaints) -> Result<Server, Told> 
         openai_models: openai_models?,
         rate_limit_headers: rate_limit_headers?,
         unknown_keys_per_minute: unknown_keys_per_minute?,
+        id_secret: id_secret?,
     })
 }
 

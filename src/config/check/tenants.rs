@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 
-use super::keys::{self, Digests, keys};
+use super::keys::{self, Digests, access, keys};
 use super::limits::{Kept, LASTING, PASSING, lasting, passing};
+use super::policies;
 use super::pools;
 use super::queue::{self, alias_waits, queue, tenant_waits};
 use crate::config::at::{At, Named, every};
 use crate::config::complaint::{Complaints, Told, nearest, quoted};
 use crate::config::form::{Field, Form, may, must};
 use crate::config::naming::{MAX_ALIAS, MAX_MODEL, alias, free_text, identifier};
-use crate::config::plan::{LimitRules, ModelPlan, RoutePlan, TenantPlan};
-use crate::names::{Alias, ModelName, PoolName, TenantId};
+use crate::config::plan::{Access, LimitRules, ModelPlan, RoutePlan, TenantPlan};
+use crate::names::{Alias, ModelName, PolicyName, PoolName, TenantId};
 use crate::wire::completion::Expose;
 
 /// More tenants than this belong on more than one machine, and a list of them is more likely a slip.
@@ -26,6 +27,7 @@ pub(super) const FIELDS: &[Field] = &[
         Form::Named(&Form::Section(MODEL_FIELDS), 0),
         "the aliases, in the order of GET /v1/models",
     ),
+    may("disabled", Form::Truth, "whether all of its keys are refused as if they were not here"),
     may("limits", Form::Section(LASTING), "of all keys together"),
 ];
 const ROUTE_FIELDS: &[Field] = &[
@@ -41,6 +43,7 @@ const MODEL_FIELDS: &[Field] = &[
         Form::List(&Form::Words(&["reasoning", "logprobs", "usage_details"]), 0),
         "what is otherwise kept back",
     ),
+    may("policy", Form::Text, "one under `policies`"),
     may("limits", Form::Section(PASSING), "of this alias alone"),
     may(
         "queue",
@@ -51,20 +54,26 @@ const MODEL_FIELDS: &[Field] = &[
 
 /// What the tenants of all files have in common.
 pub(super) struct Seen<'a> {
-    /// `None` when the section could not be read, so that every route would be wrong.
-    pools: Option<Vec<&'a str>>,
-    /// Those that limit `concurrent`; `None` when nobody can tell.
-    waiting: Option<Vec<PoolName>>,
-    kept: Kept,
+    known: Known<'a>,
     tenants: HashMap<String, String>,
     digests: Digests,
 }
 
+/// What tenants may refer to.
+pub(super) struct Known<'a> {
+    /// `None` when the section could not be read, so that every route would be wrong.
+    pub(super) pools: Option<Vec<&'a str>>,
+    /// The same of policies.
+    pub(super) policies: Option<Vec<&'a str>>,
+    /// Pools that limit `concurrent`; `None` when nobody can tell.
+    pub(super) waiting: Option<Vec<PoolName>>,
+    pub(super) kept: Kept,
+}
+
 impl<'a> Seen<'a> {
-    /// Nothing yet but the names of the pools, those of them that limit `concurrent`, and whether what
-    /// lasts is kept.
-    pub(super) fn new(pools: Option<Vec<&'a str>>, waiting: Option<Vec<PoolName>>, kept: Kept) -> Self {
-        Self { pools, waiting, kept, tenants: HashMap::new(), digests: Digests::new() }
+    /// No tenant yet.
+    pub(super) fn new(known: Known<'a>) -> Self {
+        Self { known, tenants: HashMap::new(), digests: Digests::new() }
     }
 }
 
@@ -100,13 +109,14 @@ fn tenant(named: &Named<'_>, seen: &mut Seen<'_>, out: &mut Complaints) -> Resul
             "a tenant without keys cannot be used; `byname keygen` prints a key and its digest",
             out,
         )
-        .and_then(|at| keys(&at, &mut seen.digests, seen.kept, out));
-    let limits = fields.or("limits", LimitRules::default(), out, |at, out| lasting(at, seen.kept, out));
+        .and_then(|at| keys(&at, &mut seen.digests, seen.known.kept, out));
+    let limits = fields.or("limits", LimitRules::default(), out, |at, out| lasting(at, seen.known.kept, out));
     let waits = tenant_waits(&limits, &keys);
     let models = fields.or("models", Vec::new(), out, |at, out| {
         every(at.named(out)?.map(|named| model(&named, seen, waits, out)))
     });
-    Ok(TenantPlan { id: TenantId::new(id?), keys: keys?, models: models?, limits: limits? })
+    let access = fields.or("disabled", Access::Open, out, access);
+    Ok(TenantPlan { id: TenantId::new(id?), access: access?, keys: keys?, models: models?, limits: limits? })
 }
 
 /// `waits` is whether a request of the tenant may have to wait, whatever it asks for.
@@ -120,10 +130,12 @@ fn model(named: &Named<'_>, seen: &Seen<'_>, waits: bool, out: &mut Complaints) 
     let description = fields.or("description", String::new(), out, description);
     let routes = fields
         .need("routes", "write at least one, such as [ { pool: demo, model: some-model } ]", out)
-        .and_then(|at| routes(&at, seen.pools.as_deref(), out));
+        .and_then(|at| routes(&at, seen.known.pools.as_deref(), out));
     let expose = fields.or("expose", Expose::default(), out, expose);
+    let policies = seen.known.policies.as_deref();
+    let policy = fields.or("policy", None, out, |at, out| policy(at, policies, out).map(Some));
     let limits = fields.or("limits", LimitRules::default(), out, passing);
-    let waits = waits || alias_waits(&limits, &routes, seen.waiting.as_deref());
+    let waits = waits || alias_waits(&limits, &routes, seen.known.waiting.as_deref());
     let queue = fields.or("queue", None, out, |at, out| queue(at, waits, out).map(Some));
     Ok(ModelPlan {
         alias: Alias::new(alias?),
@@ -131,9 +143,18 @@ fn model(named: &Named<'_>, seen: &Seen<'_>, waits: bool, out: &mut Complaints) 
         description: description?,
         routes: routes?,
         expose: expose?,
+        policy: policy?,
         limits: limits?,
         queue: queue?,
     })
+}
+
+fn policy(at: &At<'_>, policies: Option<&[&str]>, out: &mut Complaints) -> Result<PolicyName, Told> {
+    let name = at.text(out)?;
+    match policies {
+        Some(policies) if !policies.contains(&name) => Err(policies::unknown(at, name, policies, out)),
+        Some(_) | None => Ok(PolicyName::new(name)),
+    }
 }
 
 fn description(at: &At<'_>, out: &mut Complaints) -> Result<String, Told> {
@@ -210,7 +231,12 @@ mod tests {
     use crate::config::at::tests::{complaint, reading};
 
     fn seen() -> Seen<'static> {
-        Seen::new(Some(vec!["demo", "small"]), Some(vec![PoolName::new("small")]), Kept::No)
+        Seen::new(Known {
+            pools: Some(vec!["demo", "small"]),
+            policies: Some(vec!["strict"]),
+            waiting: Some(vec![PoolName::new("small")]),
+            kept: Kept::No,
+        })
     }
 
     #[test]
@@ -220,6 +246,21 @@ mod tests {
         let model = read.first().and_then(|tenant| tenant.models.first()).unwrap();
         assert_eq!((model.display_name.as_str(), model.description.as_str()), ("a/b", ""));
         assert_eq!(model.expose, Expose::default());
+    }
+
+    #[test]
+    fn an_alias_may_have_a_policy_that_there_is() {
+        let text = |policy: &str| {
+            format!(
+                "{{ acme: {{ keys: {{}}, models: {{ general: {{ policy: {policy}, \
+                 routes: [ {{ pool: demo, model: m }} ] }} }} }} }}"
+            )
+        };
+        let read = reading(&text("strict"), |at, out| tenants(at, &mut seen(), out)).unwrap();
+        assert_eq!(read[0].models[0].policy, Some(PolicyName::new("strict")));
+        let told = |policy: &str| complaint(&text(policy), |at, out| tenants(at, &mut seen(), out));
+        assert!(told("strickt").ends_with("there is no policy named 'strickt'; did you mean 'strict'?"));
+        assert!(told("other").ends_with("named 'other'; write the name of one under `policies:`"));
     }
 
     #[test]

@@ -130,6 +130,13 @@ impl Control {
         }
     }
 
+    /// Held session: what was released must not go to the client after all, of whom nothing has been sent.
+    pub fn take_back(&self, fault: UpstreamFault) {
+        self.released.store(None);
+        self.stage.store(Stage::Answering);
+        self.fault.store(Some(fault));
+    }
+
     /// Whether, and in what framing, the answer may go to the client.
     pub fn released(&self) -> Option<Framing> {
         self.released.load()

@@ -25,6 +25,8 @@ use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
+use tokio::sync::oneshot;
+
 pub use control::{Control, Framing, Patience};
 
 use super::gathered::Gathered;
@@ -36,6 +38,9 @@ use crate::error::UpstreamFault;
 pub const OVERDUE: ErrorType = ErrorType::Custom("held: overdue");
 /// The type of the error with which a backend's early end ends an attempt.
 pub const USELESS: ErrorType = ErrorType::Custom("held: ended before it was useful");
+
+/// A word that has been asked for, and without which nothing goes to the client: that it may, or why not.
+pub type Permit = oneshot::Receiver<Result<(), UpstreamFault>>;
 
 /// How long a timer sleeps at most before it asks again when the deadline is: so soon does a silent stream
 /// learn that the daemon is leaving.
@@ -52,6 +57,8 @@ struct Hold {
     last_words: Bytes,
     answer: Answer,
     timer: Timer,
+    /// Until it has been given.
+    permit: Option<Permit>,
 }
 
 /// How far the client's answer has come.
@@ -111,10 +118,17 @@ pub fn carry(real: Box<HttpSession>, way_back: WayBack) -> HttpSession {
 }
 
 /// Puts a held session into the place of a real one whose request body has been read.
-pub fn hold(session: &mut Box<HttpSession>, head: RequestHeader, control: Arc<Control>, last_words: Bytes) {
+pub fn hold(
+    session: &mut Box<HttpSession>,
+    head: RequestHeader,
+    control: Arc<Control>,
+    last_words: Bytes,
+    permit: Option<Permit>,
+) {
     let real = std::mem::replace(session, Box::new(nothing()));
     let answer = Answer::Kept { head: None };
-    let hold = Hold { head, control, last_words, answer, timer: Timer::looking_every(LOOK) };
+    let timer = Timer::looking_every(LOOK);
+    let hold = Hold { head, control, last_words, answer, timer, permit };
     **session = HttpSession::Custom(Box::new(Held { real, hold: Some(Box::new(hold)), way_back: None }));
 }
 
@@ -165,12 +179,21 @@ impl Hold {
         self.control.connected(Instant::now());
     }
 
-    /// Waits for the next deadline that has really passed. Cancel-safe: the timer stays in `self`.
-    async fn overdue(&mut self) -> Box<Error> {
-        let Self { timer, control, .. } = self;
-        let now = poll_fn(|cx| timer.poll_until(cx, control.deadline())).await;
-        control.overdue(now);
-        Error::new(OVERDUE)
+    /// Waits for the end that an attempt has when no one ends it: a deadline, or a permit that is refused.
+    /// Cancel-safe: timer and permit stay in `self`.
+    async fn trouble(&mut self) -> Box<Error> {
+        let Self { timer, permit, control, .. } = self;
+        if permit.is_none() {
+            return overdue(timer, control).await;
+        }
+        tokio::select! {
+            biased;
+            refused = permitted(permit, control) => match refused {
+                Err(error) => error,
+                Ok(()) => overdue(timer, control).await,
+            },
+            overdue = overdue(timer, control) => overdue,
+        }
     }
 
     /// Takes a batch from upstream, writes what may be written. `true` when upstream has ended.
@@ -217,6 +240,9 @@ impl Hold {
         broken: Option<Box<Error>>,
         ended: bool,
     ) -> Result<()> {
+        if self.control.released().is_some() {
+            permitted(&mut self.permit, &self.control).await?;
+        }
         let Answer::Kept { head } = &mut self.answer else { return Ok(()) };
         let Some(framing) = self.control.released() else {
             return match broken {
@@ -279,6 +305,26 @@ impl Hold {
             Some(_) | None => real.finish_body().await.map_err(Error::into_down),
         }
     }
+}
+
+/// Waits for the next deadline that has really passed. Cancel-safe.
+async fn overdue(timer: &mut Timer, control: &Control) -> Box<Error> {
+    let now = poll_fn(|cx| timer.poll_until(cx, control.deadline())).await;
+    control.overdue(now);
+    Error::new(OVERDUE)
+}
+
+/// Waits for the permit, if there is one to wait for. Cancel-safe. Whoever gives it keeps a deadline.
+async fn permitted(slot: &mut Option<Permit>, control: &Control) -> Result<()> {
+    let Some(permit) = slot else { return Ok(()) };
+    let said = permit.await;
+    *slot = None;
+    // Whoever should have spoken is gone: that is no permit.
+    let said = said.unwrap_or(Err(UpstreamFault::NotModerated));
+    said.map_err(|fault| {
+        control.take_back(fault);
+        Error::explain(USELESS, fault.label())
+    })
 }
 
 /// Writes a piece of the answer, slice by slice; `end` says whether it is the last.

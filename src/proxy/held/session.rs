@@ -128,19 +128,19 @@ impl Session for Held {
         self.hold.is_none() && self.real.is_body_empty()
     }
 
-    /// While held: waits for the client to leave, or for a deadline. The client is not watched
+    /// While held: waits for the client to leave, for a deadline, or for a permit to be refused. The client is not watched
     /// between the end of its answer and the end of upstream's, because what it may send then is
     /// its next request.
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
         let real = &mut self.real;
         let Some(hold) = &mut self.hold else { return real.read_body_or_idle(no_body_expected).await };
         if matches!(hold.answer, super::Answer::Ended) {
-            return Err(hold.overdue().await);
+            return Err(hold.trouble().await);
         }
         tokio::select! {
             biased;
             client = real.read_body_or_idle(true) => client,
-            overdue = hold.overdue() => Err(overdue),
+            trouble = hold.trouble() => Err(trouble),
         }
     }
 

@@ -23,7 +23,7 @@ fn what_a_client_did_wrong_goes_nowhere_else_and_blames_nobody() {
     }
     for code in [200, 400, 403, 500] {
         let said = status(code, Reason::ContentPolicy);
-        assert_eq!(said, meaning(Again::Never, Blame::Nobody, Told::Blocked), "{code}");
+        assert_eq!(said, meaning(Again::Never, Blame::Nobody, Told::Blocked(Blocker::Backend)), "{code}");
     }
     assert_eq!(status(400, Reason::Unsupported).again, Again::OtherRoute);
     // Larger than its whole minute allows.
@@ -83,7 +83,7 @@ fn an_error_inside_a_success_means_what_it_says() {
     let inside = |status, reason| judge(UpstreamFault::ErrorInAnswer(Said { reason, status }));
     assert_eq!(inside(None, Reason::Other), UNAVAILABLE);
     assert_eq!(inside(Some(429), Reason::Other).told, Told::Busy);
-    assert_eq!(inside(None, Reason::ContentPolicy).told, Told::Blocked);
+    assert_eq!(inside(None, Reason::ContentPolicy).told, Told::Blocked(Blocker::Backend));
     assert_eq!(inside(Some(401), Reason::Other).blame, Blame::Credential(Sure::Yes));
     assert_eq!(inside(Some(400), Reason::Other).told, Told::Rejected(Rejection::Other));
 }

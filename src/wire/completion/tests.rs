@@ -1,14 +1,22 @@
+use std::sync::Arc;
+
+use super::super::ids::{Ids, Root};
 use super::*;
 use crate::error::{Reason, Said};
 
 const ALL: Expose = Expose { logprobs: true, reasoning: true, usage_details: true };
 
+fn ids() -> Arc<Ids> {
+    Arc::new(Ids::new(&Root::new(b"s"), "acme", "general"))
+}
+
 fn voice() -> Voice {
-    Voice::new("2f8c0b9e-6a1d-4c2e-9b3a-7d5e1f0a2b3c", 1_718_841_600, "general")
+    Voice::new("2f8c0b9e-6a1d-4c2e-9b3a-7d5e1f0a2b3c", 1_718_841_600, "general", ids())
 }
 
 fn seen(body: &str, expose: Expose) -> Result<String, UpstreamFault> {
-    rewrite(body.as_bytes(), &voice(), expose).map(|answer| String::from_utf8(answer.body.to_vec()).unwrap())
+    rewrite(body.as_bytes(), &voice(), expose, None)
+        .map(|answer| String::from_utf8(answer.body.to_vec()).unwrap())
 }
 
 /// What is seen of one choice.
@@ -39,7 +47,7 @@ fn an_answer_becomes_the_apis_example_byte_for_byte() {
         r#""choices":[{"index":0,"message":{"role":"assistant","content":"要点は次の3つです。…"},"finish_reason":"stop"}],"#,
         r#""usage":{"prompt_tokens":42,"completion_tokens":128,"total_tokens":170}}"#
     );
-    let answer = rewrite(theirs.as_bytes(), &voice(), Expose::default()).unwrap();
+    let answer = rewrite(theirs.as_bytes(), &voice(), Expose::default(), None).unwrap();
     assert_eq!(answer.body, ours);
     assert_eq!(answer.usage.map(|usage| (usage.prompt, usage.completion, usage.total)), Some((42, 128, 170)));
     assert_eq!(answer.delivered, Delivered { bytes: 31, chars: 11 });
@@ -48,15 +56,17 @@ fn an_answer_becomes_the_apis_example_byte_for_byte() {
 }
 
 #[test]
-fn content_is_a_text_or_null_whatever_was_sent() {
+fn content_is_a_text_and_null_only_beside_a_call_or_a_refusal() {
     for (json, content) in [
         (r#"{"content":"a\/b\u00e9\ud83d\ude00\n"}"#, r#""a/bé😀\n""#),
         ("{\"content\":\"\u{7f}\u{2028}\"}", "\"\u{7f}\u{2028}\""),
-        (r#"{"content":null}"#, "null"),
-        ("{}", "null"),
+        (r#"{"content":null}"#, r#""""#),
+        ("{}", r#""""#),
         (r#"{"role":"model","content":""}"#, r#""""#),
         (r#"{"content":[{"type":"text","text":"a"},{"type":"text","text":"b\""}]}"#, r#""ab\"""#),
-        (r#"{"content":[{"type":"thinking","thinking":"t"}]}"#, "null"),
+        (r#"{"content":[{"type":"thinking","thinking":"t"}]}"#, r#""""#),
+        (r#"{"content":"","refusal":"no"}"#, r#"null,"refusal":"no""#),
+        (r#"{"content":"a","refusal":""}"#, r#""a""#),
     ] {
         assert_eq!(message(json, Expose::default()).unwrap(), content, "{json}");
     }
@@ -65,8 +75,8 @@ fn content_is_a_text_or_null_whatever_was_sent() {
 #[test]
 fn a_refusal_passes_only_as_a_text() {
     assert_eq!(message(r#"{"refusal":"no"}"#, Expose::default()).unwrap(), r#"null,"refusal":"no""#);
-    assert_eq!(message(r#"{"refusal":null}"#, Expose::default()).unwrap(), "null");
-    assert_eq!(message(r#"{"refusal":{"a":1}}"#, Expose::default()).unwrap(), "null");
+    assert_eq!(message(r#"{"refusal":null}"#, Expose::default()).unwrap(), r#""""#);
+    assert_eq!(message(r#"{"refusal":{"a":1}}"#, Expose::default()).unwrap(), r#""""#);
 }
 
 #[test]
@@ -90,7 +100,10 @@ fn calls_pass_with_our_ids() {
             ALL
         )
         .unwrap(),
-        r#"null,"tool_calls":[{"id":"call_2f8c0b9e6a1d4c2e9b3a7d5e0000","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]"#
+        format!(
+            r#"null,"tool_calls":[{{"id":"{}","type":"function","function":{{"name":"f","arguments":"{{\"a\":1}}"}}}}]"#,
+            ids().downward([0x2f, 0x8c, 0x0b, 0x9e, 0x6a, 0x1d], "x")
+        )
     );
     assert_eq!(message(r#"{"tool_calls":[],"content":"a"}"#, ALL).unwrap(), r#""a""#);
     assert_eq!(
@@ -131,7 +144,7 @@ fn a_choice_without_an_index_is_known_by_its_place() {
 fn the_model_decides_whether_there_is_usage_and_an_ending() {
     for usage in ["", r#","usage":null"#, r#","usage":{}"#] {
         let body = format!(r#"{{"choices":[{{"message":{{"content":"a"}}}}]{usage}}}"#);
-        let answer = rewrite(body.as_bytes(), &voice(), ALL).unwrap();
+        let answer = rewrite(body.as_bytes(), &voice(), ALL, None).unwrap();
         assert_eq!(answer.usage, None);
         assert!(answer.body.ends_with(br#""content":"a"},"finish_reason":null}]}"#));
     }
@@ -157,7 +170,7 @@ fn each_fault_has_its_name() {
     ] {
         assert_eq!(seen(body, ALL), Err(fault), "{body}");
     }
-    assert_eq!(rewrite(b"{\"a\":\"\xc3\"}", &voice(), ALL), Err(UpstreamFault::BadJson));
+    assert_eq!(rewrite(b"{\"a\":\"\xc3\"}", &voice(), ALL, None), Err(UpstreamFault::BadJson));
 }
 
 #[test]

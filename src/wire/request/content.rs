@@ -3,6 +3,7 @@
 //! Every part is checked against its own `type`. Which types a role may use is `message`'s to say.
 
 use super::super::scan::{Kind, Scanner};
+use super::media::{Media, Places};
 use super::path::Path;
 use super::read;
 use crate::error::BadRequest;
@@ -22,6 +23,15 @@ pub(super) struct Parts {
     pub(super) other_than_text: Option<usize>,
     /// The first that is a refusal.
     pub(super) refusal: Option<usize>,
+    /// The first of each medium.
+    pub(super) media: Places<usize>,
+}
+
+impl Parts {
+    fn medium(&mut self, media: Media, index: usize) {
+        self.other_than_text.get_or_insert(index);
+        self.media.note(media, index);
+    }
 }
 
 /// Reads content that is neither missing nor null.
@@ -78,9 +88,9 @@ fn parts(scanner: &mut Scanner<'_>, path: &Path<'_>) -> Result<Parts, BadRequest
         parts.count += 1;
         match part(scanner, path)? {
             PartType::Text => {}
-            PartType::ImageUrl | PartType::InputAudio | PartType::File => {
-                parts.other_than_text.get_or_insert(index);
-            }
+            PartType::ImageUrl => parts.medium(Media::Image, index),
+            PartType::InputAudio => parts.medium(Media::Audio, index),
+            PartType::File => parts.medium(Media::File, index),
             PartType::Refusal => {
                 parts.other_than_text.get_or_insert(index);
                 parts.refusal.get_or_insert(index);

@@ -52,6 +52,8 @@ pub(in crate::wire) enum Fate {
     Keep,
     /// Goes on with another value: the backing model's name.
     Model,
+    /// Goes on with another value, which names nobody.
+    Named,
     /// Ends here: it is for us, about our customer, or about an account that is ours.
     Drop,
     /// Goes on where the alias shows log probabilities, which tell a model's family by its tokens.
@@ -154,10 +156,11 @@ impl Field {
             Self::Model => Fate::Model,
             // What we ask for on a stream is ours to write.
             Self::StreamOptions => Fate::Drop,
-            // Names of our customer's customers.
-            Self::User | Self::SafetyIdentifier | Self::Metadata => Fate::Drop,
-            // What one tenant puts into a provider's cache or store, the next one might find.
-            Self::PromptCacheKey | Self::Store => Fate::Drop,
+            // What is said of our customer's customers in clear. Their identifiers go on in another form;
+            // where there is none, nothing goes on.
+            Self::Metadata | Self::User | Self::SafetyIdentifier | Self::PromptCacheKey => Fate::Drop,
+            // What one tenant puts into a provider's store, the next one might find.
+            Self::Store => Fate::Drop,
             // Price, and vocabulary that names the provider.
             Self::ServiceTier | Self::Moderation => Fate::Drop,
             // Services that this API does not offer.

@@ -4,8 +4,10 @@
 
 use super::super::scan::Scanner;
 use super::content::{self, Content};
+use super::media::Places;
 use super::path::Path;
 use super::read::{self, Found};
+use super::spots::{Named, Spots};
 use super::tools;
 use crate::error::BadRequest;
 
@@ -35,15 +37,20 @@ impl Role {
     }
 }
 
-/// Checks the message at `path`.
-pub(super) fn check(scanner: &mut Scanner<'_>, path: &Path<'_>) -> Result<(), BadRequest> {
+/// Checks the message at `path`, and notes where it names tool calls. Returns which of its parts are media.
+pub(super) fn check(
+    scanner: &mut Scanner<'_>,
+    path: &Path<'_>,
+    spots: &mut Spots,
+) -> Result<Places<usize>, BadRequest> {
     let mut role = None;
     let mut content = None;
     let found = read::members(scanner, path, NAMES, |scanner, name, path| {
         match name {
             "role" => role = Some(read_role(scanner, path)?),
             "content" => content = Some(content::read(scanner, path)?),
-            "tool_calls" => tools::calls(scanner, path)?,
+            "tool_calls" => tools::calls(scanner, path, spots)?,
+            "tool_call_id" => spots.string(scanner, Named::Call, path)?,
             "function_call" => tools::function(scanner, path)?,
             _ => read::any_string(scanner, path)?,
         }
@@ -51,7 +58,11 @@ pub(super) fn check(scanner: &mut Scanner<'_>, path: &Path<'_>) -> Result<(), Ba
     })?;
     // The role may stand behind what it judges.
     let role = role.ok_or_else(|| path.member("role").wrong("is required"))?;
-    judge(role, &content, &found, path)
+    judge(role, &content, &found, path)?;
+    Ok(match content {
+        Some(Content::Parts(parts)) => parts.media,
+        Some(Content::Text) | None => Places::default(),
+    })
 }
 
 fn read_role(scanner: &mut Scanner<'_>, path: &Path<'_>) -> Result<Role, BadRequest> {

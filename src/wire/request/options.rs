@@ -5,15 +5,17 @@
 use super::super::scan::{Kind, Scanner};
 use super::content::{self, Content};
 use super::field::{Fate, Field};
+use super::media::{Media, Places};
 use super::path::Path;
-use super::{ChatRequest, Delivery, Plan, format, message, read, tools};
+use super::spots::{Named, Spots};
+use super::{ChatRequest, Delivery, Plan, format, message, offset, read, tools, value_start};
 use crate::error::BadRequest;
 
 /// What has been read so far.
 #[derive(Default)]
 pub(super) struct Options {
     alias: Option<String>,
-    messages: Option<usize>,
+    messages: Option<(usize, Places<(usize, usize)>)>,
     stream: Option<bool>,
     include_usage: Option<bool>,
     choices: Option<u32>,
@@ -21,6 +23,7 @@ pub(super) struct Options {
     max_completion_tokens: Option<u32>,
     logprobs: Option<bool>,
     top_logprobs: Option<i64>,
+    spots: Spots,
 }
 
 impl Options {
@@ -35,12 +38,13 @@ impl Options {
     }
 
     /// What the body as a whole asks for, when all of it has been read.
-    pub(super) fn finish(self, plan: Plan) -> Result<ChatRequest, BadRequest> {
+    pub(super) fn finish(self, mut plan: Plan) -> Result<ChatRequest, BadRequest> {
         let alias = self.alias.ok_or_else(|| Field::Model.wrong("is required"))?;
-        let messages = self.messages.ok_or_else(|| Field::Messages.wrong("is required"))?;
+        let (messages, media) = self.messages.ok_or_else(|| Field::Messages.wrong("is required"))?;
         if self.top_logprobs.is_some_and(|top| top > 0) && self.logprobs != Some(true) {
             return Err(Field::TopLogprobs.wrong("needs `logprobs` to be true"));
         }
+        plan.spots = self.spots.into_list();
         Ok(ChatRequest {
             alias,
             delivery: if self.stream == Some(true) { Delivery::Stream } else { Delivery::Whole },
@@ -48,6 +52,7 @@ impl Options {
             choices: self.choices.unwrap_or(1),
             answer_cap: self.max_completion_tokens.or(self.max_tokens),
             messages,
+            media,
             plan,
         })
     }
@@ -65,7 +70,7 @@ impl Options {
     ) -> Result<Fate, BadRequest> {
         match field {
             Field::Model => self.alias = Some(alias(scanner, path)?),
-            Field::Messages => self.messages = Some(messages(scanner, path)?),
+            Field::Messages => self.messages = Some(messages(scanner, path, &mut self.spots)?),
             Field::Stream => self.stream = Some(read::flag(scanner, path)?),
             Field::StreamOptions => self.stream_options(scanner, path)?,
             Field::MaxTokens => self.max_tokens = Some(cap(scanner, path)?),
@@ -97,16 +102,21 @@ impl Options {
             Field::ParallelToolCalls | Field::Store => {
                 read::flag(scanner, path)?;
             }
-            Field::User
-            | Field::PromptCacheKey
-            | Field::PromptCacheRetention
-            | Field::ServiceTier
-            | Field::ReasoningEffort
-            | Field::Verbosity => read::any_string(scanner, path)?,
+            // Not null, so that there is somebody to name: in our words.
+            Field::User | Field::PromptCacheKey => {
+                self.spots.string(scanner, Named::Person, path)?;
+                return Ok(Fate::Named);
+            }
+            Field::PromptCacheRetention | Field::ServiceTier | Field::ReasoningEffort | Field::Verbosity => {
+                read::any_string(scanner, path)?
+            }
             Field::SafetyIdentifier => {
+                let from = value_start(scanner)?;
                 if read::string(scanner, path)?.chars().count() > 64 {
                     return Err(path.wrong("must be at most 64 characters long"));
                 }
+                self.spots.add(from..offset(scanner.at())?, Named::Person, path)?;
+                return Ok(Fate::Named);
             }
             Field::Metadata => metadata(scanner, path)?,
             Field::Modalities => modalities(scanner, path)?,
@@ -145,11 +155,24 @@ fn alias(scanner: &mut Scanner<'_>, path: &Path<'_>) -> Result<String, BadReques
     Ok(alias.into_owned())
 }
 
-fn messages(scanner: &mut Scanner<'_>, path: &Path<'_>) -> Result<usize, BadRequest> {
-    match read::items(scanner, path, message::check)? {
-        0 => Err(path.wrong("must have at least one message")),
-        count => Ok(count),
-    }
+/// How many messages there are, and in which part of which of them each medium stands first.
+fn messages(
+    scanner: &mut Scanner<'_>,
+    path: &Path<'_>,
+    spots: &mut Spots,
+) -> Result<(usize, Places<(usize, usize)>), BadRequest> {
+    let (mut places, mut index) = (Places::default(), 0);
+    let count = read::items(scanner, path, |scanner, path| {
+        let inside = message::check(scanner, path, spots)?;
+        for media in Media::ALL {
+            if let Some(part) = inside.first(media) {
+                places.note(media, (index, part));
+            }
+        }
+        index += 1;
+        Ok(())
+    })?;
+    if count == 0 { Err(path.wrong("must have at least one message")) } else { Ok((count, places)) }
 }
 
 fn cap(scanner: &mut Scanner<'_>, path: &Path<'_>) -> Result<u32, BadRequest> {

@@ -5,6 +5,7 @@
 use super::super::scan::{Kind, Scanner};
 use super::path::Path;
 use super::read;
+use super::spots::{Named, Spots};
 use crate::error::BadRequest;
 
 /// How many tools or functions one request may offer.
@@ -55,11 +56,11 @@ pub(super) fn function_choice(scanner: &mut Scanner<'_>, path: &Path<'_>) -> Res
 
 /// Checks the `tool_calls` of a message. A call's `id` and `type` may be missing: some clients leave them
 /// out of what they remember, and the models that they talk to do not mind.
-pub(super) fn calls(scanner: &mut Scanner<'_>, path: &Path<'_>) -> Result<(), BadRequest> {
+pub(super) fn calls(scanner: &mut Scanner<'_>, path: &Path<'_>, spots: &mut Spots) -> Result<(), BadRequest> {
     let names = &["id", "type", "function", "custom"];
     read::items(scanner, path, |scanner, path| {
         read::members(scanner, path, names, |scanner, name, path| match name {
-            "id" => read::any_string(scanner, path),
+            "id" => spots.string(scanner, Named::Call, path),
             "type" => tool_type(scanner, path).map(|_| ()),
             "function" => function(scanner, path),
             _ => named_with(scanner, path, &["name", "input"]),

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
+use super::super::ids::{Root, SALT};
 use super::super::request::check;
 use super::*;
 
@@ -8,7 +9,7 @@ fn spliced(body: &str, forward: &[&str], logprobs: Logprobs) -> String {
     let request = check(body.as_bytes()).unwrap_or_else(|why| panic!("{why} {body}"));
     let model = JsonText::new("back\"ing");
     let forward = Forward::new(forward.iter().copied());
-    let edits = Edits { model: &model, forward: &forward, logprobs };
+    let edits = Edits { model: &model, forward: &forward, logprobs, patches: &[] };
     String::from_utf8(splice(body.as_bytes(), &request, &edits).to_vec()).unwrap()
 }
 
@@ -149,12 +150,96 @@ fn a_name_of_any_spelling_becomes_a_json_string() {
     }
 }
 
+/// What goes up when names are put into another form.
+fn named(body: &str, ids: &Ids) -> String {
+    let request = check(body.as_bytes()).unwrap_or_else(|why| panic!("{why} {body}"));
+    let patches = patches(body.as_bytes(), &request, ids);
+    let edits = Edits {
+        model: &JsonText::new("m"),
+        forward: &Forward::default(),
+        logprobs: Logprobs::Hidden,
+        patches: &patches,
+    };
+    let result = splice(body.as_bytes(), &request, &edits);
+    String::from_utf8(result.to_vec()).unwrap()
+}
+
+fn ids() -> Ids {
+    Ids::new(&Root::new(b"secret"), "acme", "general")
+}
+
+#[test]
+fn ids_of_tool_calls_go_up_as_the_model_gave_them_and_nothing_else_changes() {
+    let ids = ids();
+    let (one, two) = (ids.downward([1; SALT], "toolu \"1\""), ids.downward([1; SALT], "f:0"));
+    let body = |one: &str, two: &str, none: &str| {
+        format!(
+            r#"{{ "messages":[{{"role":"user","content":"call_x tool_call_id"}},
+            {{"role":"assistant","tool_calls":[{{"id" : {one},"function":{{"name":"f","arguments":"{{\"id\":{none}}}"}}}},
+              {{"type":"function","function":{{"name":"g","arguments":""}},"id":{two}}},{{"id":null}}]}},
+            {{"tool_call_id": {two} ,"role":"tool","content":"a"}},{{"role":"tool","content":[],"tool_call_id":{one}}}],
+            "model":"m" , "temperature":1.0}}"#
+        )
+    };
+    let quoted = |id: &str| format!("\"{id}\"");
+    let escaped = quoted(&one).replace("call_", "c\\u0061ll_");
+    assert_eq!(
+        named(&body(&quoted(&one), &quoted(&two), "1"), &ids),
+        body(r#""toolu \"1\"""#, "\"f:0\"", "1")
+    );
+    assert_eq!(named(&body(&escaped, &quoted(&two), "1"), &ids), body(r#""toolu \"1\"""#, "\"f:0\"", "1"));
+}
+
+#[test]
+fn an_id_that_is_not_ours_is_short_and_the_same_in_both_places() {
+    for foreign in ["toolu_1", "", "call_0123456789012345678901234567890123456789"] {
+        let body = format!(
+            r#"{{"model":"m","messages":[{{"role":"assistant","tool_calls":[{{"id":"{foreign}"}}]}},{{"role":"tool","content":"","tool_call_id":"{foreign}"}}]}}"#
+        );
+        let sent: Value = serde_json::from_str(&named(&body, &ids())).unwrap();
+        let id = sent["messages"][0]["tool_calls"][0]["id"].as_str().unwrap();
+        assert!(id.len() == 29 && id.starts_with("call_"), "{id}");
+        assert_eq!(sent["messages"][1]["tool_call_id"], id);
+    }
+}
+
+#[test]
+fn customers_go_up_under_another_name_and_only_if_there_are_any() {
+    let people = r#""user":"anna","safety_identifier":"\u0061nna","prompt_cache_key":"k""#;
+    let sent: Value =
+        serde_json::from_str(&named(&format!(r#"{{"model":"m",{people},{TALK}}}"#), &ids())).unwrap();
+    assert_eq!(sent["user"], ids().person("anna"));
+    assert_eq!(sent["safety_identifier"], sent["user"]);
+    assert_eq!(sent["prompt_cache_key"], ids().person("k"));
+    let nobody =
+        r#""user":null,"safety_identifier":null,"prompt_cache_key":null,"metadata":{"a":"b"},"store":true"#;
+    assert_eq!(
+        named(&format!(r#"{{"model":"m",{nobody},{TALK}}}"#), &ids()),
+        format!(r#"{{"model":"m",{TALK}}}"#)
+    );
+}
+
+#[test]
+fn more_names_than_any_conversation_has_are_refused() {
+    let body = |calls: usize| {
+        let calls = vec![r#"{"id":""}"#; calls].join(",");
+        format!(r#"{{"model":"m","messages":[{{"role":"assistant","tool_calls":[{calls}]}}]}}"#)
+    };
+    assert!(check(body(16_384).as_bytes()).is_ok());
+    let why = check(body(16_385).as_bytes()).unwrap_err();
+    assert_eq!(why.field, "messages[0].tool_calls[16384].id");
+}
+
 #[test]
 fn the_result_has_no_spare_room() {
     let body = format!(r#"{{"model":"m",{TALK},"user":"u","stream":true}}"#);
     let request = check(body.as_bytes()).unwrap();
-    let edits =
-        Edits { model: &JsonText::new("x"), forward: &Forward::default(), logprobs: Logprobs::Hidden };
+    let edits = Edits {
+        model: &JsonText::new("x"),
+        forward: &Forward::default(),
+        logprobs: Logprobs::Hidden,
+        patches: &[],
+    };
     let spliced = splice(body.as_bytes(), &request, &edits);
     assert_eq!(spliced.len(), spliced.try_into_mut().unwrap().capacity());
 }
@@ -163,8 +248,12 @@ fn the_result_has_no_spare_room() {
 fn a_body_that_is_not_the_requests_own_does_no_harm() {
     let body = format!(r#"{{"model":"m",{TALK},"x":1,"\u0079":2}}"#);
     let request = check(body.as_bytes()).unwrap();
-    let edits =
-        Edits { model: &JsonText::new("x"), forward: &Forward::new(["x", "y"]), logprobs: Logprobs::Hidden };
+    let edits = Edits {
+        model: &JsonText::new("x"),
+        forward: &Forward::new(["x", "y"]),
+        logprobs: Logprobs::Hidden,
+        patches: &[],
+    };
     for other in ["", "{", &body[..20], &"あ".repeat(100), &"\"".repeat(100)] {
         splice(other.as_bytes(), &request, &edits);
     }
@@ -252,7 +341,7 @@ proptest! {
         let request = check(sent.as_bytes()).unwrap();
         let model = JsonText::new("backing");
         let forward = Forward::new(["kept", "kept too"]);
-        let edits = Edits { model: &model, forward: &forward, logprobs: Logprobs::Hidden };
+        let edits = Edits { model: &model, forward: &forward, logprobs: Logprobs::Hidden, patches: &[] };
         let result = splice(sent.as_bytes(), &request, &edits);
         prop_assert_eq!(std::str::from_utf8(&result), Ok(due.as_str()));
 

@@ -1,10 +1,17 @@
+use std::sync::Arc;
+
+use super::super::ids::{Ids, Root};
 use super::*;
 use crate::error::{Reason, Said};
 
 const PLAIN: Expose = Expose { logprobs: false, reasoning: false, usage_details: false };
 
+fn voice() -> Voice {
+    Voice::new("u", 7, "m", Arc::new(Ids::new(&Root::new(b"s"), "acme", "m")))
+}
+
 fn rewriter(usage: UsageWanted) -> SseRewriter {
-    SseRewriter::new(Voice::new("u", 7, "m"), usage, PLAIN, 1 << 16)
+    SseRewriter::new(voice(), usage, PLAIN, 1 << 16)
 }
 
 fn push(rewriter: &mut SseRewriter, stream: &str) -> Result<String, UpstreamFault> {
@@ -19,6 +26,11 @@ fn ours(rest: &str) -> String {
     )
 }
 
+/// What a choice begins with.
+fn role() -> String {
+    ours(r#""choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]"#)
+}
+
 const TEXT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"要点\"}}]}\n\n";
 const STOP: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
 const DONE: &str = "data: [DONE]\n\n";
@@ -30,7 +42,7 @@ fn each_chunk_goes_out_with_the_piece_that_completes_it() {
     assert_eq!(push(&mut rewriter, head).unwrap(), "");
     assert!(!rewriter.useful());
     let chunk = ours(r#""choices":[{"index":0,"delta":{"content":"要点"},"finish_reason":null}]"#);
-    assert_eq!(push(&mut rewriter, tail).unwrap(), chunk);
+    assert_eq!(push(&mut rewriter, tail).unwrap(), role() + &chunk);
     assert!(rewriter.useful());
     let chunk = ours(r#""choices":[{"index":0,"delta":{},"finish_reason":"stop"}]"#);
     assert_eq!(push(&mut rewriter, STOP).unwrap(), chunk);
@@ -67,21 +79,48 @@ fn comments_pings_and_chunks_that_tell_nothing_are_not_useful() {
 #[test]
 fn a_role_a_refusal_a_call_and_an_ending_are_useful() {
     for (delta, written) in [
-        (r#"{"role":"assistant"}"#, r#"{"role":"assistant"}"#),
-        (r#"{"role":"model","content":""}"#, r#"{"role":"assistant","content":""}"#),
-        (r#"{"refusal":"no"}"#, r#"{"refusal":"no"}"#),
-        (
-            r#"{"tool_calls":[{"index":0,"function":{"arguments":"{"}}]}"#,
-            r#"{"tool_calls":[{"index":0,"function":{"arguments":"{"}}]}"#,
-        ),
-        (r#"{"function_call":{"name":"f"}}"#, r#"{"function_call":{"name":"f"}}"#),
+        (r#"{"role":"assistant"}"#, None),
+        (r#"{"role":"model","content":""}"#, None),
+        (r#"{"role":"assistant","content":null,"refusal":"no"}"#, Some(r#"{"refusal":"no"}"#)),
+        (r#"{"function_call":{"name":"f"}}"#, Some(r#"{"function_call":{"name":"f"}}"#)),
     ] {
         let mut rewriter = rewriter(UsageWanted::No);
         let chunk = push(&mut rewriter, &format!("data: {{\"choices\":[{{\"delta\":{delta}}}]}}\n\n"));
-        let expected = format!(r#""choices":[{{"index":0,"delta":{written},"finish_reason":null}}]"#);
-        assert_eq!(chunk.unwrap(), ours(&expected));
+        let told =
+            |delta| ours(&format!(r#""choices":[{{"index":0,"delta":{delta},"finish_reason":null}}]"#));
+        assert_eq!(chunk.unwrap(), role() + &written.map_or(String::new(), told));
         assert!(rewriter.useful());
     }
+}
+
+#[test]
+fn each_chunk_tells_one_thing_and_each_choice_begins_and_ends_once() {
+    let stream = concat!(
+        r#"data: {"choices":[{"index":1,"delta":{"role":"assistant","content":"a","reasoning":"t"},"finish_reason":"stop"},"#,
+        r#"{"index":0,"delta":{"role":"assistant","content":"","tool_calls":[{"index":0,"id":"x","function":{"name":"f","arguments":"1"}},"#,
+        r#"{"index":0,"id":"x","function":{"name":"f","arguments":""}}]}}]}"#,
+        "\n\n",
+        r#"data: {"choices":[{"index":1,"delta":{"role":"assistant"},"finish_reason":"stop"},{"index":0,"finish_reason":"length"}]}"#,
+        "\n\n"
+    );
+    let told = push(&mut rewriter(UsageWanted::No), stream).unwrap();
+    let call = told.split_once(r#""id":"call_"#).unwrap().1.split('"').next().unwrap();
+    let call = format!(
+        r#"{{"tool_calls":[{{"index":0,"id":"call_{call}","type":"function","function":{{"name":"f","arguments":"1"}}}}]}}"#
+    );
+    let role = r#"{"role":"assistant","content":""}"#;
+    let due = [
+        (1, role, "null"),
+        (1, r#"{"content":"a"}"#, "null"),
+        (1, "{}", r#""stop""#),
+        (0, role, "null"),
+        (0, &call, "null"),
+        (0, "{}", r#""length""#),
+    ];
+    let one = |(index, delta, finish)| {
+        ours(&format!(r#""choices":[{{"index":{index},"delta":{delta},"finish_reason":{finish}}}]"#))
+    };
+    assert_eq!(told, due.map(one).concat());
 }
 
 #[test]
@@ -135,7 +174,8 @@ fn what_came_before_a_failure_stays_and_the_failure_stays_too() {
     let stream = format!("{TEXT}data: oops\n\n{STOP}{DONE}");
     assert_eq!(rewriter.push(stream.as_bytes(), &mut out), Err(UpstreamFault::BadJson));
     let written = out.clone();
-    assert_eq!(out, ours(r#""choices":[{"index":0,"delta":{"content":"要点"},"finish_reason":null}]"#));
+    let chunk = ours(r#""choices":[{"index":0,"delta":{"content":"要点"},"finish_reason":null}]"#);
+    assert_eq!(out, role() + &chunk);
     assert_eq!(rewriter.push(STOP.as_bytes(), &mut out), Err(UpstreamFault::BadJson));
     assert_eq!(rewriter.finish(&mut out), Err(UpstreamFault::BadJson));
     assert_eq!(out, written);
@@ -152,7 +192,7 @@ fn a_chunk_that_fails_in_its_second_choice_leaves_nothing() {
 
 #[test]
 fn nothing_after_done_is_looked_at() {
-    let mut rewriter = SseRewriter::new(Voice::new("u", 7, "m"), UsageWanted::No, PLAIN, 100);
+    let mut rewriter = SseRewriter::new(voice(), UsageWanted::No, PLAIN, 100);
     push(&mut rewriter, &format!("{STOP}{DONE}data: oops\n\n")).unwrap();
     assert_eq!(push(&mut rewriter, &"x".repeat(1000)).unwrap(), "");
     assert_eq!(push(&mut rewriter, "\n\nevent: error\ndata: x\n\n").unwrap(), "");
@@ -161,7 +201,7 @@ fn nothing_after_done_is_looked_at() {
 
 #[test]
 fn an_event_too_large_ends_the_stream_even_if_it_is_a_comment() {
-    let mut rewriter = SseRewriter::new(Voice::new("u", 7, "m"), UsageWanted::No, PLAIN, 100);
+    let mut rewriter = SseRewriter::new(voice(), UsageWanted::No, PLAIN, 100);
     for _ in 0..3 {
         // Each comment event fits on its own.
         assert_eq!(push(&mut rewriter, &format!(":{}\n\n", "x".repeat(98))).unwrap(), "");

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use byname::wire::ids::{Ids, Root};
 use byname::wire::request::check;
-use byname::wire::splice::{Edits, Forward, JsonText, Logprobs, splice};
+use byname::wire::splice::{Edits, Forward, JsonText, Logprobs, patches, splice};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -35,10 +36,11 @@ const KEPT: &[&str] = &[
 /// Panics where the law is broken.
 pub(crate) fn holds(body: &[u8]) {
     let Ok(request) = check(body) else { return };
+    let ids = Ids::new(&Root::new(b"secret"), "acme", "general");
     for (logprobs, forward) in [(Logprobs::Hidden, &[][..]), (Logprobs::Exposed, &["x", "top_k", "user"])] {
         let model = JsonText::new("backing \"model\"\n");
         let names = Forward::new(forward.iter().copied());
-        let edits = Edits { model: &model, forward: &names, logprobs };
+        let edits = Edits { model: &model, forward: &names, logprobs, patches: &[] };
         let result = splice(body, &request, &edits);
 
         // A number beyond f64 is the one thing that the reference cannot read.
@@ -52,10 +54,28 @@ pub(crate) fn holds(body: &[u8]) {
         sent.retain(|(name, _)| kept.iter().any(|(other, _)| name == other));
         assert_eq!(kept, sent);
 
+        // With names in another form it is JSON all the same, and of the same members.
+        let patches = patches(body, &request, &ids);
+        let named = splice(body, &request, &Edits { patches: &patches, ..edits });
+        assert_eq!(called(&named, &PEOPLE), called(&result, &PEOPLE));
+        assert!(
+            !String::from_utf8_lossy(&named).contains("\"tool_call_id\":\"\""),
+            "an id was left as it came"
+        );
+
         // The name we wrote holds an escaped newline, which no alias may have.
         let again = again(&result, &edits);
         assert_eq!(again, result);
     }
+}
+
+/// Names of customers: they go on where there is a key for them.
+const PEOPLE: [&str; 3] = ["user", "safety_identifier", "prompt_cache_key"];
+
+/// The names of the members in their order, without `other`.
+fn called(text: &[u8], other: &[&str]) -> Vec<String> {
+    let names = members(text).into_iter().map(|(name, _)| name);
+    names.filter(|name| !other.contains(&name.as_str())).collect()
 }
 
 /// The members of an object in their order, with their values as they are written.

@@ -18,7 +18,7 @@ pub(crate) fn holds(input: &[u8]) {
     let expose = Expose { logprobs: bit(1), reasoning: bit(2), usage_details: bit(3) };
     let max_event = if bit(4) { 100 } else { 1 << 16 };
     let fresh = || {
-        let voice = Voice::new(strict::UUID, strict::CREATED, strict::ALIAS);
+        let voice = Voice::new(strict::UUID, strict::CREATED, strict::ALIAS, strict::ids());
         SseRewriter::new(voice, usage, expose, max_event)
     };
 

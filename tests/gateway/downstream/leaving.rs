@@ -80,7 +80,8 @@ fn streaming(leave: fn(Client)) -> Vec<Line> {
     let mut client = daemon.client();
     client.send(&chat_request(KEY, &ask_stream("general")));
     client.read_head();
-    let first = client.event().is_some_and(|event| event.contains("one"));
+    // Behind the event that says who speaks.
+    let first = client.event().and_then(|_| client.event()).is_some_and(|event| event.contains("one"));
     let begun = if first { "begun" } else { "not begun" };
     leave(client);
     let seen = format!("{begun}; {}; {}; {}", cancelled(&upstream, 0), logged(&daemon), settled(&daemon));

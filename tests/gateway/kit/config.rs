@@ -24,6 +24,7 @@ pub struct Gateway {
     aliases: Vec<(String, String)>,
     expose: Option<String>,
     key_limits: String,
+    tenant_limits: String,
     text: Option<String>,
     environment: Vec<(String, String)>,
     listener: Listener,
@@ -102,6 +103,12 @@ impl Gateway {
     /// Limits of acme's key: `requests_per_minute: 200`.
     pub fn key_limits(mut self, limits: &str) -> Self {
         limits.clone_into(&mut self.key_limits);
+        self
+    }
+
+    /// Limits of each tenant, such as `requests_per_minute: 600`.
+    pub fn tenant_limits(mut self, limits: &str) -> Self {
+        limits.clone_into(&mut self.tenant_limits);
         self
     }
 
@@ -284,7 +291,7 @@ impl Gateway {
     }
 
     fn write_acme(&self, text: &mut String) {
-        line(text, "  acme:\n    keys:");
+        line(text, &format!("  acme:\n    limits: {{ {} }}\n    keys:", self.tenant_limits));
         line(text, &limited_key("web", KEY, "[chat, models]", &self.key_limits));
         line(text, &key("chat-only", KEY_CHAT_ONLY, "[chat]"));
         line(text, &key("models-only", KEY_MODELS_ONLY, "[models]"));
@@ -308,7 +315,7 @@ impl Gateway {
     }
 
     fn write_globex(&self, text: &mut String) {
-        line(text, "  globex:\n    keys:");
+        line(text, &format!("  globex:\n    limits: {{ {} }}\n    keys:", self.tenant_limits));
         line(text, &key("web", KEY_GLOBEX, "[chat, models]"));
         if self.backends.is_empty() {
             return;

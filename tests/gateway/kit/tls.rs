@@ -70,8 +70,17 @@ pub struct TlsFront {
 impl TlsFront {
     /// Stands in front of the backend at `inner` and offers these protocols by ALPN.
     pub fn start(inner: SocketAddr, cert: Cert, alpn: &[&str]) -> Self {
+        Self::with(inner, cert, "somebody-else.test", alpn)
+    }
+
+    /// Shows a good certificate for this host alone, who is nobody that is asked for.
+    pub fn of_another(inner: SocketAddr, host: &str) -> Self {
+        Self::with(inner, Cert::OtherName, host, &["http/1.1"])
+    }
+
+    fn with(inner: SocketAddr, cert: Cert, other: &str, alpn: &[&str]) -> Self {
         let folder = fresh_folder();
-        let acceptor = TlsAcceptor::from(Arc::new(server_config(&folder, cert, alpn)));
+        let acceptor = TlsAcceptor::from(Arc::new(server_config(&folder, cert, other, alpn)));
         let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
         listener.set_nonblocking(true).expect("a socket option");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -167,7 +176,7 @@ fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate")
 }
 
-fn server_config(folder: &Path, cert: Cert, alpn: &[&str]) -> ServerConfig {
+fn server_config(folder: &Path, cert: Cert, other: &str, alpn: &[&str]) -> ServerConfig {
     let (known, unknown) = (authority("Byname test CA"), authority("Nobody's CA"));
     let write = |name: &str, text: String| std::fs::write(folder.join(name), text).expect("a file");
     write("ca.pem", known.pem());
@@ -179,12 +188,16 @@ fn server_config(folder: &Path, cert: Cert, alpn: &[&str]) -> ServerConfig {
     write("client.key", client_key.serialize_pem());
 
     let names: &[&str] = match cert {
-        Cert::OtherName => &["somebody-else.test"],
+        Cert::OtherName => &[other],
         Cert::Good | Cert::Expired | Cert::OtherCa | Cert::WantsClient => &[NAME, "127.0.0.1"],
     };
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let mut leaf = CertificateParams::new(names).expect("good names");
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    if cert == Cert::OtherName {
+        leaf.distinguished_name.push(DnType::CommonName, other);
+        leaf.distinguished_name.push(DnType::OrganizationName, other);
+    }
     if cert == Cert::Expired {
         leaf.not_before = date_time_ymd(2020, 1, 1);
         leaf.not_after = date_time_ymd(2020, 2, 1);

@@ -32,7 +32,7 @@ fn wait_notice(daemon: &Daemon, words: &[&str]) {
 #[test]
 fn all_is_well_until_something_is_not() {
     let upstream = Upstream::always(json_answer("ok"));
-    let daemon = Gateway::new().backend(&upstream).start();
+    let daemon = Gateway::new().backend(&upstream).tenant_limits("requests_per_minute: 100000").start();
     assert_eq!(notices(&daemon), Vec::<String>::new());
     assert!(html(&daemon, "/status").contains("nothing needs attention"));
     let good = std::fs::read_to_string(daemon.config()).expect("our own file");

@@ -106,7 +106,8 @@ fn quoted(text: &str) -> String {
 #[test]
 fn a_query_shows_a_part() {
     let upstream = Upstream::always(json_answer("ok"));
-    let daemon = Gateway::new().backend(&upstream).pool("spare", &[&upstream]).start();
+    let gateway = Gateway::new().backend(&upstream).pool("spare", &[&upstream]);
+    let daemon = gateway.tenant_limits("requests_per_minute: 100000").start();
     let names = |path: &str, list: &str| -> Vec<String> {
         let status = json(&daemon, path);
         let all = status[list].as_array().expect("a list").iter();

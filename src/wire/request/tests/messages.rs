@@ -156,3 +156,24 @@ fn messages_are_a_list_with_something_in_it() {
     let many = vec![r#"{"role":"user","content":"x"}"#; 10_000].join(",");
     assert_eq!(accepted(&talk(&format!("[{many}]"))).messages(), 10_000);
 }
+
+#[test]
+fn each_medium_is_found_where_it_stands_first() {
+    let text = r#"{"type":"text","text":"a"}"#;
+    let image = r#"{"type":"image_url","image_url":{"url":"http://a"}}"#;
+    let sound = r#"{"type":"input_audio","input_audio":{"data":"A","format":"wav"}}"#;
+    let file = r#"{"type":"file","file":{"file_id":"f"}}"#;
+    let body = format!(
+        r#"{{"model":"m","messages":[{{"role":"user","content":"a"}},{{"role":"user","content":[{text},{sound},{sound}]}},{{"role":"user","content":[{image},{sound}]}}]}}"#
+    );
+    let request = check(body.as_bytes()).unwrap();
+    assert_eq!(request.holds(Media::Audio).as_deref(), Some("messages[1].content[1].type"));
+    assert_eq!(request.holds(Media::Image).as_deref(), Some("messages[2].content[0].type"));
+    assert_eq!(request.holds(Media::File), None);
+    let body =
+        format!(r#"{{"model":"m","messages":[{{"role":"tool","tool_call_id":"c","content":[{file}]}}]}}"#);
+    assert_eq!(
+        check(body.as_bytes()).unwrap().holds(Media::File).as_deref(),
+        Some("messages[0].content[0].type")
+    );
+}

@@ -1,0 +1,77 @@
+//! What is counted of content policies.
+
+use std::collections::HashSet;
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+
+/// A moderator answers in tens of milliseconds to seconds.
+const MODERATION: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+
+/// How a moderator can answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moderated {
+    Clean,
+    Flagged,
+    /// Nothing in time.
+    TimedOut,
+    /// Nothing that could be understood.
+    Failed,
+}
+
+impl Moderated {
+    const ALL: [Self; 4] = [Self::Clean, Self::Flagged, Self::TimedOut, Self::Failed];
+
+    /// The label's text.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Flagged => "flagged",
+            Self::TimedOut => "timeout",
+            Self::Failed => "error",
+        }
+    }
+}
+
+/// How often moderators are asked, and how they answer.
+#[derive(Debug)]
+pub struct PolicyMetrics {
+    moderations: IntCounterVec,
+    seconds: HistogramVec,
+}
+
+impl PolicyMetrics {
+    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let help = "Requests that a moderator was asked about.";
+        let moderations = IntCounterVec::new(Opts::new("moderations_total", help), &["policy", "outcome"])?;
+        registry.register(Box::new(moderations.clone()))?;
+        let opts = HistogramOpts::new("moderation_seconds", "How long a moderator took to answer.");
+        let seconds = HistogramVec::new(opts.buckets(MODERATION.to_vec()), &["policy"])?;
+        registry.register(Box::new(seconds.clone()))?;
+        Ok(Self { moderations, seconds })
+    }
+
+    /// A policy has a moderator: its series are shown from now on.
+    pub fn has_moderator(&self, policy: &str) {
+        for outcome in Moderated::ALL {
+            self.moderations.with_label_values(&[policy, outcome.label()]);
+        }
+        self.seconds.with_label_values(&[policy]);
+    }
+
+    /// Counts a moderator's answer.
+    pub fn moderated(&self, policy: &str, outcome: Moderated, seconds: f64) {
+        self.moderations.with_label_values(&[policy, outcome.label()]).inc();
+        self.seconds.with_label_values(&[policy]).observe(seconds);
+    }
+
+    /// Forgets the series of policies that are no more.
+    pub(super) fn forget(&self, gone: &HashSet<&String>) {
+        for policy in gone {
+            // What was never counted cannot be removed, and need not be.
+            for outcome in Moderated::ALL {
+                let _ = self.moderations.remove_label_values(&[policy.as_str(), outcome.label()]);
+            }
+            let _ = self.seconds.remove_label_values(&[policy.as_str()]);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What an alias lets through: what requests may say, how long they may be, what they may hold besides text,
+//! and what answers may say.
+//!
+//! A policy forbids words, phrases and regular expressions. They are compiled when a configuration is taken and
+//! looked for in one pass over a text, in time that grows with the text alone; every text, and every pattern, is
+//! folded first, so that one spelling stands for all that mean the same to a reader. Of a stream, no more is let
+//! go on than what nothing forbidden can begin with any more.
+
+mod edge;
+mod escape;
+mod flow;
+mod fold;
+mod heads;
+mod matcher;
+mod moderator;
+mod pattern;
+mod run;
+mod scan;
+mod screen;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+pub use self::matcher::{MAX_SIZE, Matcher};
+pub use self::moderator::{Moderation, Moderator, OnFailure, conversation};
+pub use self::pattern::{Flaw, Pattern};
+use self::screen::Screen;
+use crate::names::PolicyName;
+use crate::wire::request::Media;
+use crate::wire::sieve::Sieve;
+use crate::wire::texts::{Said, texts};
+
+/// The content policy of an alias.
+#[derive(Debug)]
+pub struct Policy {
+    pub name: PolicyName,
+    /// What is forbidden; `None` is nothing.
+    pub denied: Option<Arc<Matcher>>,
+    /// Whether that holds for answers, too.
+    pub answers: Answers,
+    /// The longest prompt, in tokens by our estimate.
+    pub max_prompt_tokens: Option<u64>,
+    /// What messages may hold besides text.
+    pub media: Allowed,
+    /// Who is asked besides.
+    pub moderation: Option<Moderation>,
+}
+
+/// Whether answers are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    Free,
+    /// They may not say either what requests may not.
+    Screened,
+}
+
+/// What messages may hold besides text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowed {
+    pub image: bool,
+    pub audio: bool,
+    pub file: bool,
+}
+
+impl Allowed {
+    /// All that the API knows.
+    pub const ALL: Self = Self { image: true, audio: true, file: true };
+
+    /// Whether messages may hold this.
+    pub fn has(self, media: Media) -> bool {
+        match media {
+            Media::Image => self.image,
+            Media::Audio => self.audio,
+            Media::File => self.file,
+        }
+    }
+}
+
+impl Policy {
+    /// Whether a checked body says something that is forbidden.
+    pub fn forbids(&self, body: &[u8]) -> bool {
+        let Some(matcher) = &self.denied else { return false };
+        let mut found = false;
+        texts(body, &mut |said| {
+            found = match said {
+                Said::Message(text) | Said::Apart(text) | Said::Beside(text) => matcher.finds(text),
+                Said::Arguments(text) => {
+                    matcher.finds(text) || (text.contains('\\') && matcher.finds(&escape::unescaped(text)))
+                }
+            };
+            if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        found
+    }
+
+    /// Who looks at one answer, if somebody has to.
+    pub fn sieve(&self) -> Option<Box<dyn Sieve>> {
+        let matcher = self.denied.as_ref()?;
+        match self.answers {
+            Answers::Free => None,
+            Answers::Screened => Some(Box::new(Screen::new(matcher.clone()))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

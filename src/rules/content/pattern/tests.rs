@@ -1,0 +1,116 @@
+use super::*;
+
+fn regex(source: &str) -> Pattern {
+    Pattern::regex(source).unwrap_or_else(|flaw| panic!("{source}: {flaw:?}"))
+}
+
+fn flaw(source: &str) -> String {
+    let flaw = Pattern::regex(source).map(|_| ()).expect_err(source);
+    format!("{}; {}", flaw.wrong, flaw.mend)
+}
+
+/// The expression that a source comes to.
+fn read(source: &str) -> String {
+    folded(&parse(source).unwrap()).to_string()
+}
+
+#[test]
+fn letters_are_read_as_they_are_folded() {
+    for (source, same) in [
+        ("bomb", "bomb"),
+        ("BoMb", "bomb"),
+        ("(?-i)BOMB", "bomb"),
+        ("ＢＯＭＢ", "bomb"),
+        ("bömb", "bomb"),
+        ("bo\u{308}mb", "bomb"),
+        ("straße", "strasse"),
+        ("[B]omb", "bomb"),
+        ("ハ\u{3099}", "バ"),
+        ("a  b", "a b"),
+        (r"a\tb", "a b"),
+        (r"\u{200b}a", "a"),
+    ] {
+        assert_eq!(read(source), read(same), "{source}");
+    }
+}
+
+#[test]
+fn sets_are_read_as_their_letters_are_folded() {
+    for (source, same) in [
+        ("x[A-C]", "x[abc]"),
+        ("x[éô]", "x[eo]"),
+        ("x[Ａ-Ｃ]", "x[abc]"),
+        (r"x[\t\r\n ]", r"x[ ]"),
+        ("x[ﬁa]", "x(?:a|fi)"),
+        ("x[\u{200b}]y", "xy"),
+    ] {
+        assert_eq!(read(source), read(same), "{source}");
+    }
+    // What is left out stays out.
+    let matches = |source: &str, text: &str| {
+        let hir = folded(&parse(source).unwrap());
+        regex_automata::meta::Builder::new().build_from_hir(&hir).unwrap().is_match(text)
+    };
+    assert!(matches("x[^a]", "xb") && !matches("x[^a]", "xa") && !matches("x[^A]", "xa"));
+    assert!(matches(r"x\p{Lu}", "xa") && matches(r"x\w", "xé") && matches(r"x[\w-]", "xa"));
+    assert!(matches(r"x\d", "x1") && !matches(r"x\d", "xa") && matches(r"x\S", "xa"));
+    assert!(matches(r"x\s", "x ") && !matches(r"x\S", "x "));
+}
+
+#[test]
+fn a_plain_text_needs_no_automaton_of_its_own() {
+    assert!(matches!(regex("Project  Falcon").0, Kind::Text(text) if text == "project falcon"));
+    assert!(matches!(Pattern::word("  Größe ").unwrap().0, Kind::Word(word) if word == "grosse"));
+}
+
+#[test]
+fn what_is_no_expression_is_told_in_one_line_and_with_its_place() {
+    for (source, why) in [
+        ("a(b", "unclosed group, at its character 2"),
+        ("a[b", "unclosed character class, at its character 2"),
+        (r"(a)\1", "backreferences are not supported, at its character 4"),
+        ("a(?=b)", "look-around, including look-ahead and look-behind, is not supported, at its character 2"),
+        ("*", "repetition operator missing expression, at its character 1"),
+        (r"\p{Nonsense}", "Unicode property not found, at its character 1"),
+    ] {
+        let told = flaw(source);
+        assert!(told.starts_with(&format!("is no regular expression that can be used: {why}; ")), "{told}");
+        assert_eq!(told.lines().count(), 1);
+    }
+    assert!(Pattern::regex(&"(".repeat(101)).is_err());
+    assert!(Pattern::regex(&"a".repeat(MAX_SOURCE + 1)).is_err());
+    assert!(Pattern::regex(&"a".repeat(MAX_SOURCE)).is_ok());
+}
+
+#[test]
+fn what_matches_everything_is_refused() {
+    for source in ["", "a*", "a?", r"\b", "^$", "(|a)", r"\u{200b}", "a{0}"] {
+        assert!(flaw(source).starts_with("matches where there is nothing"), "{source}");
+    }
+}
+
+#[test]
+fn what_is_too_large_is_refused_when_it_is_read() {
+    assert!(flaw(r"\w{1000}").starts_with("takes more than 1024 KiB"));
+    assert!(flaw("((a{100}){100}){100}").starts_with("takes more than 1024 KiB"));
+    assert!(regex(r"bomb.{0,500}plan").size() <= MAX_AUTOMATON);
+}
+
+#[test]
+fn text_is_held_back_for_what_ends() {
+    for source in ["a{1,40}b", "(abc|d)", r"\bfoo.{0,100}bar\b", &format!("a{{1,{MAX_MATCH}}}")] {
+        assert_eq!(regex(source).bounded(), Ok(()), "{source}");
+    }
+    let told = |source: &str| regex(source).bounded().map_err(|flaw| flaw.wrong);
+    assert!(told("foo.*bar").unwrap_err().starts_with("matches texts of any length"));
+    assert!(told("a+").is_err());
+    assert!(told(r"x.{1024}").unwrap_err().starts_with("matches up to 4097 bytes"));
+    assert_eq!(Pattern::word("word").unwrap().bounded(), Ok(()));
+}
+
+#[test]
+fn a_word_says_something_and_is_no_novel() {
+    assert!(Pattern::word(" \u{200b} ").is_err());
+    assert!(Pattern::word(&"語".repeat(MAX_WORD)).is_ok());
+    assert!(Pattern::word(&"語".repeat(MAX_WORD + 1)).is_err());
+}

@@ -1,0 +1,76 @@
+use super::*;
+use crate::wire::sieve::{Part, Verdict};
+
+fn policy(words: &[&str], answers: Answers) -> Policy {
+    let patterns = words.iter().map(|word| Pattern::word(word).unwrap()).collect();
+    Policy {
+        name: PolicyName::new("p"),
+        denied: Some(Arc::new(Matcher::new(patterns).unwrap())),
+        answers,
+        max_prompt_tokens: None,
+        media: Allowed::ALL,
+        moderation: None,
+    }
+}
+
+fn forbids(message: &str) -> bool {
+    let policy = policy(&["bomb", "make a plan"], Answers::Free);
+    policy.forbids(format!(r#"{{"model":"m","messages":[{message}]}}"#).as_bytes())
+}
+
+#[test]
+fn what_a_request_says_is_looked_at_in_all_its_spellings() {
+    for message in [
+        r#"{"role":"user","content":"a bomb"}"#,
+        r#"{"role":"user","content":"a b\u006fmb"}"#,
+        r#"{"role":"user","content":[{"type":"text","text":"a bo"},{"type":"text","text":"mb"}]}"#,
+        r#"{"role":"user","content":[{"type":"text","text":"make a"},{"type":"text","text":"plan"}]}"#,
+        r#"{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"{\"q\":\"b\\u006fmb\"}"}}]}"#,
+        r#"{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"\\bomb"}}]}"#,
+        r#"{"role":"assistant","tool_calls":[{"function":{"name":"bomb","arguments":"{}"}}]}"#,
+    ] {
+        assert!(forbids(message), "{message}");
+    }
+    for message in [
+        r#"{"role":"user","content":"a bo mb"}"#,
+        r#"{"role":"user","content":"bombs"}"#,
+        r#"{"role":"user","content":"bo"},{"role":"user","content":"mb"}"#,
+    ] {
+        assert!(!forbids(message), "{message}");
+    }
+}
+
+#[test]
+fn nobody_looks_at_answers_unless_they_are_to_be_screened() {
+    assert!(policy(&["bomb"], Answers::Free).sieve().is_none());
+    let mut sieve = policy(&["bomb"], Answers::Screened).sieve().unwrap();
+    let mut told = String::new();
+    // Each text of each choice is one of its own.
+    assert_eq!(sieve.piece(0, Part::Content, "a bo", &mut told), Verdict::Clean);
+    assert_eq!(sieve.piece(0, Part::Refusal, "mb", &mut told), Verdict::Clean);
+    assert_eq!(sieve.piece(1, Part::Content, "mb", &mut told), Verdict::Clean);
+    assert_eq!(told, "a mm");
+    assert_eq!(sieve.piece(0, Part::Arguments(0), r#"{"q":"\u0062o"#, &mut told), Verdict::Clean);
+    let mut rest = Vec::new();
+    assert_eq!(sieve.end(0, &mut |part, text| rest.push((part, text.to_owned()))), Verdict::Clean);
+    let kept = [(Part::Content, "bo"), (Part::Refusal, "b"), (Part::Arguments(0), r"\u0062o")];
+    assert_eq!(rest, kept.map(|(part, text)| (part, text.to_owned())));
+    assert_eq!(sieve.piece(1, Part::Input(0), "bom", &mut told), Verdict::Clean);
+    assert_eq!(sieve.piece(1, Part::Input(0), "b!", &mut told), Verdict::Forbidden);
+}
+
+#[test]
+fn an_answer_of_a_thousand_texts_is_none() {
+    let mut sieve = policy(&["bomb"], Answers::Screened).sieve().unwrap();
+    let mut told = String::new();
+    let clean =
+        (0..2000).take_while(|n| sieve.piece(*n, Part::Content, "a", &mut told) == Verdict::Clean).count();
+    assert_eq!(clean, 1024);
+}
+
+#[test]
+fn a_moderator_is_asked_about_what_messages_say() {
+    let body = r#"{"messages":[{"role":"system","content":"one"},{"role":"user","name":"n","content":[
+        {"type":"text","text":"two"},{"type":"text","text":"three"}]},{"role":"assistant","content":""}],"model":"m"}"#;
+    assert_eq!(conversation(body.as_bytes()), ["one", "twothree"]);
+}

@@ -1,0 +1,77 @@
+//! Configurations with one policy, `p`, for the alias `general` of `acme`; the alias `free` has none.
+
+use crate::kit::config::{Gateway, digest};
+use crate::kit::daemon::Daemon;
+use crate::kit::upstream::Upstream;
+use crate::kit::{KEY, MODEL};
+
+/// A configuration.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    backends: Vec<String>,
+    policy: String,
+    alias: String,
+    tenant: String,
+    environment: Vec<(String, String)>,
+    /// How long a backend may be silent.
+    silence: &'static str,
+}
+
+impl Setup {
+    /// The policy is the inside of a YAML map.
+    pub fn new(upstreams: &[&Upstream], policy: &str) -> Self {
+        let backends = upstreams.iter().map(|one| format!("{{ url: \"{}\" }}", one.url())).collect();
+        Self {
+            backends,
+            policy: policy.to_owned(),
+            alias: String::new(),
+            tenant: String::new(),
+            environment: Vec::new(),
+            silence: "8s",
+        }
+    }
+
+    /// A line of the alias.
+    pub fn alias(mut self, line: &str) -> Self {
+        self.alias.push_str(&format!("        {line}\n"));
+        self
+    }
+
+    /// A line of the tenant.
+    pub fn tenant(mut self, line: &str) -> Self {
+        self.tenant.push_str(&format!("    {line}\n"));
+        self
+    }
+
+    /// An environment variable of the process.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// How long a backend may be silent: `500ms`.
+    pub fn silence(mut self, duration: &'static str) -> Self {
+        self.silence = duration;
+        self
+    }
+
+    pub fn gateway(&self) -> Gateway {
+        let Self { backends, policy, alias, tenant, environment, silence } = self;
+        let routes = format!("routes: [ {{ pool: main, model: \"{MODEL}\" }} ]");
+        let gateway = Gateway::new().config_text(&format!(
+            "server:\n  listen: \"{{listen}}\"\n  admin: \"{{admin}}\"\npools:\n  main:\n    \
+             backends: [ {} ]\n    balance: round_robin\n    \
+             timeouts: {{ connect: 2s, first_byte: {silence}, idle: {silence}, total: 30s }}\n\
+             policies:\n  p: {{ {policy} }}\ntenants:\n  acme:\n{tenant}    \
+             keys:\n      web: {{ sha256: \"{}\" }}\n    models:\n      \
+             general:\n        policy: p\n        {routes}\n{alias}      free:\n        {routes}\n",
+            backends.join(", "),
+            digest(KEY),
+        ));
+        environment.iter().fold(gateway, |gateway, (name, value)| gateway.env(name, value))
+    }
+
+    pub fn start(&self) -> Daemon {
+        self.gateway().start()
+    }
+}
