@@ -279,10 +279,10 @@ impl ProxyHttp for Gateway {
             Some(true) | None => reply::refuse(real, exchange, refusal).await,
         };
         if let Err(unwritten) = written {
-            log::debug!(
-                "{}: the client left before it was told of {error}: {unwritten}",
-                exchange.id.as_str()
-            );
+            // No more than their kinds: their words may repeat a head.
+            let (error, unwritten) = (error.etype().as_str(), unwritten.etype().as_str());
+            let id = exchange.id.as_str();
+            log::debug!("{id}: the client left before it was told of {error}: {unwritten}");
         }
         nothing_to_say()
     }

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::kit::answers::json_answer;
-use crate::kit::client::ask;
+use crate::kit::client::{Client, ask};
 use crate::kit::config::Gateway;
 use crate::kit::daemon::Daemon;
+use crate::kit::process::soon;
 use crate::kit::upstream::Upstream;
 use crate::kit::{CANARY_PROMPT, DEADLINE, KEY};
 
@@ -233,4 +234,19 @@ fn no_log_holds_a_secret_in_text_either() {
     for secret in [KEY, "upstream-secret-key", CANARY_PROMPT, "secret words"] {
         assert!(!logs.contains(secret), "{secret} is in the log:\n{logs}");
     }
+}
+
+#[test]
+fn what_pingora_says_of_a_malformed_head_does_not_repeat_it() {
+    let upstream = Upstream::always(json_answer("ok"));
+    let daemon = Gateway::new().backend(&upstream).env("BYNAME_LOG", "trace").start();
+    // Its server for pages tells of one at the level of errors, and with all its bytes.
+    let mut client = Client::connect(daemon.admin());
+    client.send(format!("GET / metrics HTTP/9.1\r\nAuthorization: Bearer {KEY}\r\n\r\n").as_bytes());
+    assert!(
+        soon(DEADLINE, || daemon.stderr().contains("its words may hold what was sent")),
+        "{}",
+        daemon.stderr()
+    );
+    assert!(!daemon.stderr().contains(KEY), "{}", daemon.stderr());
 }

@@ -1,6 +1,8 @@
 //! The events of the daemon's life, through the `log` crate's macros. Lines of others, Pingora's above all, are
-//! taken only from warnings on, whatever is asked for: below, they hold raw heads with keys.
+//! taken only from warnings on, whatever is asked for: below, they hold raw heads with keys. Warnings may hold them
+//! as well, inside of the errors that they repeat, so that of most there is only the place.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::str::FromStr;
 use std::time::SystemTime;
@@ -15,6 +17,8 @@ use crate::proxy::lines::{Lines, Priority};
 
 /// What our own lines' targets begin with.
 const OURS: &str = env!("CARGO_CRATE_NAME");
+/// Modules of others that know of the process and its sockets, and of nothing that is sent there.
+const HARMLESS: [&str; 3] = ["pingora_core::server", "pingora_core::services", "pingora_core::listeners"];
 
 static EVENTS: Events = Events { form: AtomicCell::new(LogForm::Json), lines: ArcSwapOption::const_empty() };
 
@@ -61,7 +65,7 @@ impl Log for Events {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let line = line(self.form.load(), SystemTime::now(), record.level(), &record.args().to_string());
+        let line = line(self.form.load(), SystemTime::now(), record.level(), &words(record));
         match &*self.lines.load() {
             Some(lines) => lines.push(priority(record.level()), &line),
             // Nobody is left to tell that it failed.
@@ -70,6 +74,23 @@ impl Log for Events {
     }
 
     fn flush(&self) {}
+}
+
+/// What is told of a record: all of ours. Of others' what was written before anything was sent, or what knows of
+/// nothing that is; else where to find it in their source.
+fn words<'r>(record: &Record<'r>) -> Cow<'r, str> {
+    let target = record.target();
+    let within = |module: &str| {
+        target.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    match record.args().as_str() {
+        Some(text) => text.into(),
+        None if within(OURS) || HARMLESS.into_iter().any(within) => record.args().to_string().into(),
+        None => {
+            format!("{target}, line {}: its words may hold what was sent", record.line().unwrap_or_default())
+                .into()
+        }
+    }
 }
 
 fn priority(level: Level) -> Priority {
@@ -138,5 +159,21 @@ mod tests {
             );
         }
         assert!(taken("byname", Level::Trace) && taken("byname::daemon::boot", Level::Info));
+    }
+
+    #[test]
+    fn of_others_nothing_is_repeated_that_may_have_been_sent() {
+        fn told(target: &str, args: std::fmt::Arguments<'_>) -> String {
+            words(&Record::builder().target(target).line(Some(7)).args(args).build()).into_owned()
+        }
+        let key = "bn-key";
+        for ours in ["byname", "byname::daemon::boot", "pingora_core::services::listening"] {
+            assert_eq!(told(ours, format_args!("it is {key}")), "it is bn-key", "{ours}");
+        }
+        for theirs in ["pingora_core::apps::http_app", "pingora_core::servers", "bynames", "h2", ""] {
+            let said = told(theirs, format_args!("buf: {key}"));
+            assert_eq!(said, format!("{theirs}, line 7: its words may hold what was sent"));
+            assert_eq!(told(theirs, format_args!("a constant")), "a constant");
+        }
     }
 }
