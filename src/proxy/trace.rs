@@ -266,6 +266,8 @@ fn said(all: &mut Attributes, relay: &Relay, ended: &Ended<'_>, first: Option<Du
     if !reasons.is_empty() {
         all.push(("gen_ai.response.finish_reasons", Value::Words(reasons)));
     }
+    // A whole answer has no chunks.
+    let first = first.filter(|_| relay.request.delivery() == Delivery::Stream);
     all.extend(
         first.map(|first| ("gen_ai.response.time_to_first_chunk", Value::Seconds(first.as_secs_f64()))),
     );

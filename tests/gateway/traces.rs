@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::kit::answers::{error_answer, json_answer, sse_events, sse_head};
+use crate::kit::answers::{error_answer, json_answer, sse_answer, sse_events, sse_head};
 use crate::kit::client::{ask, ask_stream};
 use crate::kit::collector::{Collector, attribute, printed};
-use crate::kit::config::Gateway;
+use crate::kit::config::{Gateway, digest};
 use crate::kit::script::{Step, chunk, last_chunk};
 use crate::kit::upstream::Upstream;
 use crate::kit::{CANARY_PROMPT, KEY, MODEL};
@@ -201,6 +201,43 @@ fn a_client_can_ask_for_less_and_a_malformed_context_is_none() {
     assert_eq!(attribute(refused, "http.response.status_code").as_deref(), Some("404"));
     assert!(refused.status.as_ref().is_none_or(|status| status.code == 0), "no failure of ours");
     assert!(!refused.name.contains("nobody"), "an alias that does not exist is the client's text");
+}
+
+#[test]
+fn an_answer_that_a_policy_ends_is_no_failure_of_its_backend() {
+    let upstream = Upstream::start(|seen| {
+        if seen.wants_stream() { sse_answer(&["Take ", "a ", "bomb"]) } else { json_answer("a bomb") }
+    });
+    let collector = Collector::start(&[200]);
+    let daemon = Gateway::new()
+        .config_text(&format!(
+            "server: {{ listen: \"{{listen}}\", admin: \"{{admin}}\" }}\n{}\n\
+             pools: {{ main: {{ backends: [ {{ url: \"{}\" }} ] }} }}\n\
+             policies: {{ p: {{ on_response: true, deny: [ {{ words: [ bomb ] }} ] }} }}\n\
+             tenants: {{ acme: {{ keys: {{ web: {{ sha256: \"{}\" }} }}, models: {{ general: {{ policy: p, \
+             routes: [ {{ pool: main, model: {MODEL} }} ] }} }} }} }}",
+            collector.section("sample: 100%"),
+            upstream.url(),
+            digest(KEY)
+        ))
+        .start();
+    assert_eq!(daemon.client().chat(&ask_stream("general")).status, 200);
+    assert_eq!(daemon.client().chat(&ask("general")).status, 403);
+    let spans = collector.wait_spans(4);
+    let ends: Vec<_> = spans
+        .iter()
+        .map(|span| attribute(span, "gen_ai.response.finish_reasons").unwrap_or_default())
+        .collect();
+    assert_eq!(ends, ["[content_filter]", "[content_filter]", "", ""]);
+    for (span, status) in spans.iter().zip(["200", "200", "403", "200"]) {
+        let error = (span.kind == 2).then(|| "blocked_answer".to_owned());
+        assert_eq!(attribute(span, "error.type"), error);
+        assert_eq!(attribute(span, "http.response.status_code").as_deref(), Some(status));
+        assert!(span.status.is_none(), "{span:?}");
+        // A whole answer has no chunks.
+        let streamed = attribute(span, "gen_ai.request.stream").as_deref() == Some("true");
+        assert_eq!(attribute(span, "gen_ai.response.time_to_first_chunk").is_some(), streamed);
+    }
 }
 
 #[test]
