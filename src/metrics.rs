@@ -67,8 +67,10 @@ pub struct Metrics {
     pub stale_connections: IntCounter,
     /// Clients that left before their answer was complete.
     pub disconnects: IntCounter,
-    /// Access-log lines that were dropped because their reader was too slow.
-    pub log_lines_dropped: IntCounter,
+    /// Lines of a log that nobody will read: the reader was too slow, or the disk full.
+    pub log_lines_dropped: IntCounterVec,
+    /// Traces of requests, by what became of them.
+    pub traces: IntCounterVec,
     /// Bytes of request bodies that are held in memory now; set when somebody asks.
     pub body_bytes: IntGauge,
     /// How often a cap on sizes refused something.
@@ -273,10 +275,25 @@ impl Metrics {
                 "client_disconnects_total",
                 "Clients that left before their answer was complete.",
             )?,
-            log_lines_dropped: counter(
-                "log_lines_dropped_total",
-                "Access-log lines dropped because their reader was too slow.",
-            )?,
+            log_lines_dropped: {
+                let metric = counters(
+                    "log_lines_dropped_total",
+                    "Lines of a log dropped because their reader was too slow, or the disk full.",
+                    &["log"],
+                )?;
+                for log in ["access", "events"] {
+                    metric.with_label_values(&[log]);
+                }
+                metric
+            },
+            traces: {
+                let metric =
+                    counters("traces_total", "Traces of requests: sent, dropped, failed.", &["outcome"])?;
+                for outcome in ["sent", "dropped", "failed"] {
+                    metric.with_label_values(&[outcome]);
+                }
+                metric
+            },
             body_bytes: gauge("body_bytes", "Bytes of request bodies held in memory now.")?,
             config_generation: gauge("config_generation", "Configurations taken since the start.")?,
             reload_successful: {

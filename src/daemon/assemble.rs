@@ -15,6 +15,7 @@ use super::policies::{Policies, policies};
 use super::resolver::Local;
 use super::root;
 use super::secrets::{self, Unread, secret};
+use super::tracing::{self, Posting};
 use super::watch::{self, Care, Side};
 use crate::config::place::{Fault, Way, Weight};
 use crate::config::plan::{Access, BackendPlan, Dialect, ModelPlan, Plan, PoolPlan, Scheme, TenantPlan};
@@ -55,6 +56,7 @@ struct DoorParts {
 pub struct Assembled {
     snapshot: Snapshot,
     cares: Vec<(Arc<Pool>, Care)>,
+    posting: Option<Posting>,
     /// What is unwise about it.
     pub unwise: Vec<Fault>,
 }
@@ -63,6 +65,9 @@ impl Assembled {
     /// Begins to look after its backends.
     pub fn begin(self, fleet: &Arc<Fleet>) -> Snapshot {
         watch::begin(fleet, self.cares);
+        if let Some(posting) = self.posting {
+            fleet.runtime.spawn(posting.run(fleet.clone()));
+        }
         self.snapshot
     }
 }
@@ -124,6 +129,7 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
             unnamed: metrics.alias(tenant.id.as_str(), ""),
         });
     }
+    let traces = plan.tracing.as_ref().and_then(|of| tracing::prepare(of, metrics, &mut obstacles));
     if !obstacles.is_empty() {
         return Err(obstacles);
     }
@@ -135,18 +141,21 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
         instances: plan.store.as_ref().map_or(1, |store| store.instances as u64),
         store: store.clone(),
     };
+    let (tracing, posting) = tracing::of(plan, traces);
     let snapshot = Snapshot {
         caps: plan.caps,
         drain: plan.drain,
         clients: plan.clients,
         origin: fleet.origin,
         limiting,
+        tracing,
+        access: plan.log.access.as_ref().map(|_| plan.log.form),
         pools,
         keys,
         tenants,
         nobody,
     };
-    Ok(Assembled { snapshot, cares, unwise })
+    Ok(Assembled { snapshot, cares, posting, unwise })
 }
 
 /// The keys of a pool's backends that others on this machine can read.
@@ -207,6 +216,11 @@ fn pool(
         retry: plan.retry,
         forward,
         gate,
+        passing: plan.passing,
+        provider: match plan.dialect {
+            Dialect::OpenAi => "openai",
+            Dialect::Azure { .. } => "azure.ai.openai",
+        },
     }));
     let care = Care {
         pool: plan.name.clone(),

@@ -9,13 +9,13 @@ pub mod cli;
 mod control;
 pub mod demo;
 mod detach;
-mod events;
 pub mod fleet;
 mod handover;
 mod keeper;
 pub mod keygen;
 mod ledger;
 pub mod load;
+mod log;
 mod moderator;
 mod notify;
 mod observe;
@@ -38,6 +38,7 @@ mod sockets;
 mod status;
 pub mod stop;
 pub mod store;
+mod tracing;
 mod watch;
 
 use std::fmt::Display;
@@ -90,7 +91,7 @@ pub fn run(command: cli::Command) -> ExitCode {
         }
         cli::Command::Serve { file, upgrade, background: _ } => {
             detach::leave_terminal();
-            events::start();
+            log::start();
             match load::load(&file) {
                 Ok(loaded) => match boot::serve(&loaded, boot::Start { file, upgrade }) {
                     Ok(code) => code,

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use super::assemble::{Lasting, assemble};
 use super::certificates::ends::{End, ends};
 use super::load::{self, Loaded};
+use super::log::Logs;
 use super::{certificates, held, notify};
 use crate::config::changed;
 use crate::config::live::Live;
@@ -38,6 +39,7 @@ pub struct Reloader {
     pub lasting: Lasting,
     /// In the order of the listeners.
     entrances: Vec<Arc<Entrance>>,
+    logs: Logs,
     running: Mutex<Plan>,
     report: Mutex<Report>,
     /// Configurations that some request may still hold.
@@ -55,6 +57,7 @@ impl Reloader {
         gateway: Gateway,
         entrances: Vec<Arc<Entrance>>,
         lasting: Lasting,
+        logs: Logs,
     ) -> Self {
         let Gateway { live, metrics, .. } = gateway;
         metrics.config_generation.set(1);
@@ -63,7 +66,7 @@ impl Reloader {
         let (running, report) = (Mutex::new(loaded.plan.clone()), Mutex::new(report));
         let held = Mutex::new(vec![Arc::downgrade(&live.load())]);
         let ends = Mutex::new(ends(&loaded.plan));
-        Self { file, live, metrics, lasting, entrances, running, report, held, ends }
+        Self { file, live, metrics, lasting, entrances, logs, running, report, held, ends }
     }
 
     /// How many configurations are in use: the one that runs, and those that requests began with and still hold.
@@ -150,8 +153,9 @@ impl Reloader {
         }
         let assembled = assemble(&loaded.plan, &self.metrics, &self.lasting);
         let shown = certificates::of_listeners(&loaded.plan.certificates);
-        let ready = assembled.and_then(|assembled| Ok((assembled, shown?)));
-        let (assembled, shown) = ready.map_err(|faults| {
+        let opened = super::log::open(&loaded.plan.log);
+        let ready = assembled.and_then(|assembled| Ok((assembled, shown?, opened?)));
+        let (assembled, shown, opened) = ready.map_err(|faults| {
             // What was made for it to be counted goes with it.
             self.metrics.forget(&present(&loaded.plan), &present(running));
             lines(loaded.located(&faults))
@@ -162,6 +166,7 @@ impl Reloader {
                 entrance.renew(certificates);
             }
         }
+        self.logs.take(opened, &loaded.plan.log);
         self.live.swap(assembled.begin(&self.lasting.fleet));
         self.in_use();
         held(&self.held).push(Arc::downgrade(&self.live.load()));

@@ -9,7 +9,7 @@ use pingora_http::ResponseHeader;
 use super::exchange::{Answer, Relay};
 use super::gathered::Gathered;
 use super::held::Framing;
-use super::verdict;
+use super::{trace, verdict};
 use crate::config::plan::Caps;
 use crate::config::snapshot::Snapshot;
 use crate::error::{Reason, UpstreamFault};
@@ -144,6 +144,7 @@ fn refuse_or_cut(
                     let completion = tokens::estimate(relay.tally.delivered);
                     let used = Usage::estimated(relay.quota.prompt.corrected(), completion);
                     rewriter.close(used, &mut last);
+                    relay.tally.ends = rewriter.ends();
                 }
                 (_, _) => last.extend_from_slice(&entry.last_words),
             }
@@ -207,7 +208,7 @@ fn whole(
     relay.tally.usage = done.usage;
     relay.tally.delivered = done.delivered;
     match done.verdict {
-        Verdict::Clean => {}
+        Verdict::Clean => relay.tally.ends = done.ends,
         Verdict::Forbidden => return Err(forbidden(relay, entry, snapshot, now)),
     }
     relay.tally.first_useful = Some(now);
@@ -226,6 +227,7 @@ fn sieve(entry: &AliasEntry) -> Option<Box<dyn Sieve>> {
 /// The answer must not go on. The backend has done its part, and has done it well.
 fn forbidden(relay: &mut Relay, entry: &AliasEntry, snapshot: &Snapshot, now: Instant) -> UpstreamFault {
     answered(&mut relay.attempt, snapshot, now);
+    trace::leg_ends(relay, None);
     verdict::success(relay, entry, snapshot.origin.tick(now));
     UpstreamFault::AnswerForbidden
 }
@@ -248,6 +250,7 @@ fn events(
     }
     relay.tally.delivered = rewriter.delivered();
     relay.tally.usage = rewriter.usage();
+    relay.tally.ends = rewriter.ends();
     let told_more = rewriter.events() != before;
     if told_more || rewriter.done() {
         relay.control.heard(now);

@@ -14,6 +14,7 @@ mod guard;
 mod held;
 mod intake;
 pub mod life;
+pub mod lines;
 mod network;
 mod next;
 pub mod peer;
@@ -22,6 +23,7 @@ mod reply;
 pub mod shield;
 mod stopwatch;
 mod timer;
+mod trace;
 mod verdict;
 
 use std::sync::Arc;
@@ -35,12 +37,12 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
-use self::access_log::AccessLog;
 use self::admit::Admitted;
 use self::door::seats::Seats;
 use self::exchange::{Client, Exchange, Stage};
 use self::intake::NoBody;
 use self::life::Life;
+use self::lines::Lines;
 use self::shield::Shield;
 use crate::config::live::Live;
 use crate::config::snapshot::Snapshot;
@@ -59,7 +61,8 @@ const MAX_INTERIM: usize = 16;
 pub struct Gateway {
     pub live: Arc<Live<Snapshot>>,
     pub metrics: Arc<Metrics>,
-    pub log: AccessLog,
+    /// The lines of requests.
+    pub log: Lines,
     pub shield: Arc<Shield>,
     pub life: Arc<Life>,
     pub seats: Arc<Seats>,
@@ -82,6 +85,9 @@ impl ProxyHttp for Gateway {
         let real = &mut session.downstream_session;
         exchange.way_back = held::give_back(real);
         real.set_write_timeout(Some(exchange.snapshot.caps.write_timeout));
+        if let Some(tracing) = &exchange.snapshot.tracing {
+            exchange.following = trace::follow(tracing, real.req_header(), &exchange.id);
+        }
         let Self { shield, life, buffered, metrics, .. } = self;
         match admit::admit(real, exchange, shield, life, buffered, metrics).await {
             Ok(Admitted::Page(body)) => {
@@ -91,7 +97,8 @@ impl ProxyHttp for Gateway {
                 }
                 Ok(true)
             }
-            Ok(Admitted::Relay(relay, permit)) => {
+            Ok(Admitted::Relay(mut relay, permit)) => {
+                relay.legs = exchange.following.as_ref().and_then(|following| following.legs());
                 let last_words = exchange.entry.as_ref().map(|entry| entry.last_words.clone());
                 let control = relay.control.clone();
                 held::hold(real, peer::blank_head()?, control, last_words.unwrap_or_default(), permit);
@@ -120,6 +127,7 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<()> {
         let id = exchange.id.header();
+        let context = trace::upward(exchange);
         let (relay, entry, _) = exchange.relay().map_err(refused)?;
         // A connection has been found, or made.
         relay.own.start(Instant::now());
@@ -128,6 +136,9 @@ impl ProxyHttp for Gateway {
         *head = ours.for_body(relay.outgoing.len(), id)?;
         // Pingora has entered what the connection speaks, and asks for it again.
         head.set_version(version);
+        for (name, value) in context {
+            head.insert_header(name, value)?;
+        }
         Ok(())
     }
 
@@ -267,10 +278,10 @@ impl ProxyHttp for Gateway {
             Some(true) | None => reply::refuse(real, exchange, refusal).await,
         };
         if let Err(unwritten) = written {
-            log::debug!(
-                "{}: the client left before it was told of {error}: {unwritten}",
-                exchange.id.as_str()
-            );
+            // No more than their kinds: their words may repeat a head.
+            let (error, unwritten) = (error.etype().as_str(), unwritten.etype().as_str());
+            let id = exchange.id.as_str();
+            log::debug!("{id}: the client left before it was told of {error}: {unwritten}");
         }
         nothing_to_say()
     }

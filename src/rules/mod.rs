@@ -21,5 +21,6 @@ pub mod store;
 pub mod tick;
 pub mod timeouts;
 pub mod tokens;
+pub mod trace;
 pub mod vitals;
 pub mod window;

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::answer::{Answer, Choice, Said, reported};
-use super::finish::Finish;
+use super::finish::{Ends, Finish};
 use super::lenient::{Count, Object};
 use super::logprobs;
 use super::pen::Pen;
@@ -38,6 +38,8 @@ pub struct Completion {
     pub usage: Option<Usage>,
     /// How much of the model's text the body holds.
     pub delivered: Delivered,
+    /// Why its choices ended.
+    pub ends: Ends,
     /// Whether it may go to the client at all.
     pub verdict: Verdict,
 }
@@ -70,10 +72,10 @@ pub fn rewrite(
         usage.write(&mut pen);
     }
     pen.raw(b"}");
-    let delivered = pen.delivered();
+    let (delivered, ends) = (pen.delivered(), pen.take_ends());
     let verdict =
         sieve.map_or(Ok(Verdict::Clean), |mut sieve| sifted::judge(choices, expose, &mut *sieve))?;
-    Ok(Completion { body: pen.into_bytes().into(), usage, delivered, verdict })
+    Ok(Completion { body: pen.into_bytes().into(), usage, delivered, ends, verdict })
 }
 
 fn write_choice(
@@ -159,7 +161,10 @@ pub(super) fn finish(choice: &Choice<'_>) -> Result<Option<Finish>, UpstreamFaul
 pub(super) fn write_finish(pen: &mut Pen, finish: Option<Finish>) {
     pen.key("finish_reason");
     match finish {
-        Some(finish) => pen.string(finish.word()),
+        Some(finish) => {
+            pen.ended(finish);
+            pen.string(finish.word());
+        }
         None => pen.raw(b"null"),
     }
 }

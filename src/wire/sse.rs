@@ -11,6 +11,7 @@ use super::answer::Answer;
 use super::chunk::{self, Manner, Written};
 use super::completion::Expose;
 use super::events::{Event, Splitter};
+use super::finish::Ends;
 use super::pen::Pen;
 use super::rejection;
 use super::sieve::{Sieve, Verdict};
@@ -59,6 +60,7 @@ impl SseRewriter {
             pen: Pen::default(),
             events: 0,
             delivered: Delivered::default(),
+            ends: Ends::default(),
             sifter: None,
         };
         Self { splitter: Splitter::new(max_event), teller, life: Life::Open }
@@ -148,6 +150,11 @@ impl SseRewriter {
         self.teller.events
     }
 
+    /// Why choices have ended.
+    pub fn ends(&self) -> Ends {
+        self.teller.ends
+    }
+
     /// How much of the model's text was written, or kept back: what a stream that broke off is metered by.
     pub fn delivered(&self) -> Delivered {
         self.teller.delivered
@@ -166,6 +173,7 @@ struct Teller {
     pen: Pen,
     events: u64,
     delivered: Delivered,
+    ends: Ends,
     /// Keeps texts back until somebody has looked at them. Nearly nobody does.
     sifter: Option<Box<Sifter>>,
 }
@@ -223,6 +231,7 @@ impl Teller {
             }
             None | Some(_) => {}
         }
+        self.ends.add_all(self.pen.take_ends());
         match verdict {
             Verdict::Clean => Ok(Life::Open),
             Verdict::Forbidden => Err(UpstreamFault::AnswerForbidden),
@@ -243,6 +252,7 @@ impl Teller {
 
     fn close(&mut self, usage: Usage, out: &mut BytesMut) {
         self.with_desk(out, Sifter::close);
+        self.ends.add_all(self.pen.take_ends());
         self.last(self.usage.or(Some(usage)), out);
     }
 

@@ -217,7 +217,8 @@ fn no_log_holds_a_key_a_prompt_or_an_answer() {
     let upstream = Upstream::start(|seen| {
         if seen.wants_stream() { sse_answer(&["secret", "words"]) } else { json_answer("secret words") }
     });
-    let daemon = Gateway::new().backend_with_key(&upstream, "upstream-secret-key").start();
+    let daemon =
+        Gateway::new().backend_with_key(&upstream, "upstream-secret-key").env("BYNAME_LOG", "trace").start();
     let mut client = daemon.client();
     for body in [ask("general"), ask_stream("general"), ask("nobody"), "{".to_owned()] {
         client.chat(&body.replace("Hello", CANARY_PROMPT));

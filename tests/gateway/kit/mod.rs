@@ -8,6 +8,7 @@
 pub mod answers;
 pub mod background;
 pub mod client;
+pub mod collector;
 pub mod config;
 pub mod daemon;
 pub mod deaf;

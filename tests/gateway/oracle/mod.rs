@@ -7,7 +7,7 @@
 
 mod answer; // an answer with room for a word in every place
 mod canary; // the words and their writings
-mod gateway; // what is about the process: configurations, pages, logs, files, its end
+mod gateway; // what is about the process: configurations, pages, logs, spans, files, its end
 mod odd; // places that are in no answer
 mod places; // places that are in an answer
 mod relay; // what a gateway must not be

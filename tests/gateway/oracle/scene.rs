@@ -10,6 +10,7 @@ use super::canary::{KINDS, OTHER, PROMPT, ROUTED, Writing};
 use super::odd::{self, Odd};
 use super::places::{Word, places};
 use crate::kit::client::request;
+use crate::kit::collector::Collector;
 use crate::kit::config::{Gateway, digest};
 use crate::kit::daemon::Daemon;
 use crate::kit::dns::{Dns, Record};
@@ -86,6 +87,8 @@ pub struct Scene {
     pub daemon: Daemon,
     pub main: Upstream,
     pub odd: Vec<Odd>,
+    /// Who gets the spans of all requests.
+    pub collector: Collector,
     /// What the main backend has answered.
     pub planted: Arc<Mutex<HashSet<(usize, usize, usize)>>>,
     _folder: Folder,
@@ -113,9 +116,12 @@ impl Scene {
         let folder = Folder::new("test-oracle");
         let secret = folder.join("upstream.key");
         std::fs::write(&secret, KINDS.map(|(_, word)| word).join("-")).expect("a file");
-        let text = config(&main, &odd, &dns, &secret.display().to_string());
+        let secret = secret.display().to_string();
+        let collector = Collector::start(&[200]);
+        let more = format!("sample: 100%, headers: {{ x-key: {{ file: \"{secret}\" }} }}");
+        let text = config(&main, &odd, &dns, &secret) + &collector.section(&more) + "\n";
         let daemon = Gateway::new().config_text(&text).env("BYNAME_LOG", "trace").start();
-        Self { daemon, main, odd, planted, _folder: folder, _dns: dns }
+        Self { daemon, main, odd, collector, planted, _folder: folder, _dns: dns }
     }
 
     /// Whether the backend has said what it was asked for.

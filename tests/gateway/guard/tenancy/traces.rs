@@ -70,7 +70,7 @@ pub fn cases() -> Vec<Case> {
                 "{} of b, {} of a, {} dropped",
                 of("b"),
                 of("a"),
-                daemon.metric("byname_log_lines_dropped_total").unwrap_or(-1.0)
+                daemon.metric("byname_log_lines_dropped_total{log=\"access\"}").unwrap_or(-1.0)
             )
         })
         .note(
