@@ -7,6 +7,7 @@ use crate::config::plan::{Caps, Clients, LogForm};
 use crate::metrics::AliasMetrics;
 use crate::names::TenantId;
 use crate::rules::auth::{KeyRing, Principal};
+use crate::rules::buffered::Buffered;
 use crate::rules::catalog::Catalog;
 use crate::rules::limits::book::{Book, Limit};
 use crate::rules::pools::Pool;
@@ -65,6 +66,8 @@ pub struct Tenant {
     pub book: Arc<Book>,
     /// What all of them together may use.
     pub limit: Option<Limit>,
+    /// What its request bodies take of the memory for all.
+    pub buffered: Buffered,
     /// Counts requests that named no alias of the tenant's.
     pub unnamed: AliasMetrics,
 }

@@ -27,7 +27,7 @@ use crate::names::{Alias, ModelName, PoolName, Secret};
 use crate::rules::auth::{KeyRing, Principal};
 use crate::rules::balance::Dice;
 use crate::rules::catalog::{AliasEntry, Catalog, Route};
-use crate::rules::headers::{Door, UpwardHead};
+use crate::rules::headers::{self, Door, UpwardHead};
 use crate::rules::limits::LimitRules;
 use crate::rules::limits::book::{Book, Limit};
 use crate::rules::pools::{Backend, Gate, Pool, PoolParts};
@@ -124,6 +124,7 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
             id: tenant.id.clone(),
             catalog: catalog(tenant, plan, &mut routes, &root, &policies, metrics, ledger),
             limit: limit(&book, &ledger::tenant_name(&tenant.id), tenant.limits),
+            buffered: ledger.buffered(&tenant.id),
             book,
             unnamed: metrics.alias(tenant.id.as_str(), ""),
         });
@@ -160,9 +161,7 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
 /// The keys of a pool's backends that others on this machine can read.
 fn exposed_keys(pool: &PoolPlan) -> impl Iterator<Item = Fault> {
     pool.backends.iter().enumerate().filter_map(|(index, backend)| {
-        let wrong = secrets::unwise(backend.key.as_ref()?)?;
-        let mend = "take the permission away: chmod o-r".to_owned();
-        Some(Fault { way: backend_way(pool, index).field("key"), wrong, mend, weight: Weight::Unwise })
+        secrets::unwise(backend.key.as_ref()?, backend_way(pool, index).field("key"))
     })
 }
 
@@ -244,9 +243,7 @@ enum Obstacle {
 impl Obstacle {
     fn at(self, backend: Way) -> Fault {
         match self {
-            Self::Key(Unread { wrong, mend, weight }) => {
-                Fault { way: backend.field("key"), wrong, mend: mend.to_owned(), weight }
-            }
+            Self::Key(unread) => unread.at(backend.field("key")),
             Self::Tls(why) => certificates::fault(backend.field("tls"), &why),
         }
     }
@@ -269,8 +266,7 @@ fn backend(
             (Some(Tls { server_name, material: material.prepared }), material.fingerprint, 443)
         }
     };
-    let bracketed = if plan.host.contains(':') { format!("[{}]", plan.host) } else { plan.host.clone() };
-    let host = if plan.port == usual_port { bracketed } else { format!("{bracketed}:{}", plan.port) };
+    let host = headers::host(&plan.host, plan.port, usual_port);
     let identity = identity(plan, pool, fingerprint);
     let door = DoorParts { host, base_path: plan.base_path.clone(), key: key.clone() };
     // Any model will do to see whether a head can be made.

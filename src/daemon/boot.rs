@@ -39,10 +39,10 @@ use crate::config::place::{Fault, Way};
 use crate::config::plan::{ListenAddress, Listener, Plan, Speaks};
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
-use crate::proxy::buffered::Buffered;
 use crate::proxy::door;
 use crate::proxy::door::entrance::{Entrance, Greeting};
 use crate::proxy::life::{Life, Stage};
+use crate::rules::buffered::Buffered;
 
 /// What a listener's connections write through. Head and body of an ordinary answer fit, and so leave
 /// in one send.
@@ -60,8 +60,9 @@ const PROBES: usize = 3;
 /// How long what was sent may go unacknowledged at least, however short `write_timeout` is: a lost packet takes its
 /// time.
 const UNHEARD: Duration = Duration::from_secs(5);
-/// Idle connections to backends that a thread keeps. Fewer than its requests at a time would mean new
-/// connections all the time.
+/// Idle connections to backends that are kept for each thread, in one pool for all threads, backends and tenants of a
+/// listener; the one that has been idle for longest goes first. Fewer than requests at a time, or than tenants times
+/// backends that are asked within 45 s, would mean new connections all the time.
 const KEPT_CONNECTIONS: usize = 2048;
 /// More attempts than any configuration allows: our own rule counts them.
 const MAX_ATTEMPTS: usize = 64;

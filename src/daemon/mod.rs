@@ -45,6 +45,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::config::place::{Fault, Weight};
 
@@ -124,6 +125,11 @@ fn test(file: &Path) -> ExitCode {
     }
     eprintln!("{}: the configuration is good", file.display());
     ExitCode::SUCCESS
+}
+
+/// What a lock guards, whoever held it before and however that ended.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn refuse(problem: &dyn Display) -> ExitCode {

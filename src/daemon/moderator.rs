@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::{Mutex, PoisonError, Weak};
+use std::sync::{Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,13 +13,14 @@ use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
 
 use super::fleet::Fleet;
+use super::held;
 use super::resolver::Local;
 use crate::config::plan::{ModeratorPlan, Scheme};
 use crate::metrics::Moderated;
 use crate::names::Secret;
 use crate::proxy::peer::{self, Connection};
 use crate::rules::content::Moderator;
-use crate::rules::headers::{Door, UpwardHead};
+use crate::rules::headers::{self, Door, UpwardHead};
 use crate::rules::reach::{Reach, ServerName, Tls};
 use crate::wire::moderation::{answer, question};
 use crate::wire::sieve::Verdict;
@@ -72,8 +73,7 @@ impl HttpModerator {
             Scheme::Http => (None, 80),
             Scheme::Https => (Some(Tls { server_name: ServerName::new(&plan.host)?, material: None }), 443),
         };
-        let bracketed = if plan.host.contains(':') { format!("[{}]", plan.host) } else { plan.host.clone() };
-        let host = if plan.port == usual { bracketed } else { format!("{bracketed}:{}", plan.port) };
+        let host = headers::host(&plan.host, plan.port, usual);
         Some(Self(Arc::new(Service {
             host: plan.host.clone(),
             port: plan.port,
@@ -162,7 +162,7 @@ impl Service {
     /// Where its name leads, looked up when what is known is too old; that is used on while nobody answers.
     async fn addresses(&self) -> Result<Vec<SocketAddr>, Failed> {
         let last = {
-            let known = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = held(&self.addresses);
             if known.until.is_some_and(|until| Instant::now() < until) {
                 return Ok(known.addresses.clone());
             }
@@ -174,8 +174,7 @@ impl Service {
                 let found_now = found.addresses.iter().map(|ip| SocketAddr::new(*ip, self.port));
                 let addresses: Vec<_> = found_now.collect();
                 let until = Instant::now().checked_add(found.good_for);
-                *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Known { addresses: addresses.clone(), until };
+                *held(&self.addresses) = Known { addresses: addresses.clone(), until };
                 Ok(addresses)
             }
             Err(_) if last.is_empty() => Err(Failed),

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::fleet::Fleet;
 use super::moderator::HttpModerator;
-use super::secrets::{Unread, secret, unwise};
-use crate::config::place::{Fault, Way, Weight};
+use super::secrets::{secret, unwise};
+use crate::config::place::{Fault, Way};
 use crate::config::plan::{DenyPlan, ModeratorPlan, Plan, PolicyPlan};
 use crate::metrics::Metrics;
 use crate::names::PolicyName;
@@ -140,14 +140,11 @@ fn moderation(
     not_wise: &mut Vec<Fault>,
 ) -> Option<Moderation> {
     let way = way.clone().field("moderator").field("key");
-    if let Some(wrong) = plan.key.as_ref().and_then(unwise) {
-        let mend = "take the permission away: chmod o-r".to_owned();
-        not_wise.push(Fault { way: way.clone(), wrong, mend, weight: Weight::Unwise });
-    }
+    not_wise.extend(plan.key.as_ref().and_then(|key| unwise(key, way.clone())));
     let key = match plan.key.as_ref().map(secret).transpose() {
         Ok(key) => key,
-        Err(Unread { wrong, mend, weight }) => {
-            obstacles.push(Fault { way, wrong, mend: mend.to_owned(), weight });
+        Err(unread) => {
+            obstacles.push(unread.at(way));
             return None;
         }
     };

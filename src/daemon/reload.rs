@@ -1,14 +1,14 @@
 //! Another configuration in place of the one that runs: read, checked, built and swapped, or not at all.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::SystemTime;
 
 use super::assemble::{Lasting, assemble};
 use super::certificates::ends::{End, ends};
 use super::load::{self, Loaded};
 use super::log::Logs;
-use super::{certificates, notify};
+use super::{certificates, held, notify};
 use crate::config::changed;
 use crate::config::live::Live;
 use crate::config::place::{Fault, Weight};
@@ -71,19 +71,19 @@ impl Reloader {
 
     /// How many configurations are in use: the one that runs, and those that requests began with and still hold.
     pub fn in_use(&self) -> usize {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.retain(|snapshot| snapshot.strong_count() > 0);
-        held.len()
+        let mut all = held(&self.held);
+        all.retain(|snapshot| snapshot.strong_count() > 0);
+        all.len()
     }
 
     /// When the certificates that are shown now end.
     pub fn ends(&self) -> Vec<End> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        held(&self.ends).clone()
     }
 
     /// How the last one ended.
     pub fn report(&self) -> Report {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        held(&self.report).clone()
     }
 
     /// What runs, for `systemctl status`.
@@ -106,7 +106,7 @@ impl Reloader {
     /// All that is wrong, a complaint a line.
     pub fn reload(&self) -> Result<Report, Vec<String>> {
         // One at a time; whoever waits gets what is written when its turn comes.
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = held(&self.running);
         notify::reloading();
         let outcome = self.take(&mut running);
         let outcome = self.reported(outcome);
@@ -117,7 +117,7 @@ impl Reloader {
 
     fn reported(&self, outcome: Result<Vec<String>, Vec<String>>) -> Result<Report, Vec<String>> {
         let at = SystemTime::now();
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut report = held(&self.report);
         match outcome {
             Ok(warnings) => {
                 self.metrics.config_generation.inc();
@@ -169,10 +169,8 @@ impl Reloader {
         self.logs.take(opened, &loaded.plan.log);
         self.live.swap(assembled.begin(&self.lasting.fleet));
         self.in_use();
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.push(Arc::downgrade(&self.live.load()));
-        drop(held);
-        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = ends(&loaded.plan);
+        held(&self.held).push(Arc::downgrade(&self.live.load()));
+        *held(&self.ends) = ends(&loaded.plan);
         self.metrics.forget(&present(running), &present(&loaded.plan));
         *running = loaded.plan;
         Ok(warnings)

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
+use super::registered;
+
 /// A moderator answers in tens of milliseconds to seconds.
 const MODERATION: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
 
@@ -42,11 +44,11 @@ pub struct PolicyMetrics {
 impl PolicyMetrics {
     pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
         let help = "Requests that a moderator was asked about.";
-        let moderations = IntCounterVec::new(Opts::new("moderations_total", help), &["policy", "outcome"])?;
-        registry.register(Box::new(moderations.clone()))?;
+        let opts = Opts::new("moderations_total", help);
+        let moderations = registered(registry, IntCounterVec::new(opts, &["policy", "outcome"])?)?;
         let opts = HistogramOpts::new("moderation_seconds", "How long a moderator took to answer.");
-        let seconds = HistogramVec::new(opts.buckets(MODERATION.to_vec()), &["policy"])?;
-        registry.register(Box::new(seconds.clone()))?;
+        let opts = opts.buckets(MODERATION.to_vec());
+        let seconds = registered(registry, HistogramVec::new(opts, &["policy"])?)?;
         Ok(Self { moderations, seconds })
     }
 

@@ -165,8 +165,6 @@ const MOST_TOKENS: u64 = 100_000_000;
 
 /// Settles what the request has taken from its limits; the tokens, if it counts as a request.
 fn settle(exchange: &mut Exchange) -> Option<u64> {
-    let snapshot = exchange.snapshot.clone();
-    let learned = exchange.entry.as_ref().map(|entry| entry.learned.clone());
     let (relay, failed) = match &mut exchange.stage {
         Stage::Relaying(relay) => (relay, false),
         // It counts as a request if the client is at fault, and not at all if we are.
@@ -185,8 +183,8 @@ fn settle(exchange: &mut Exchange) -> Option<u64> {
         _ if failed || !sent => Charge::Nothing,
         Some(usage) => {
             let (asked, said) = (usage.prompt.min(MOST_TOKENS), usage.completion.min(MOST_TOKENS));
-            if let Some(learned) = learned.as_ref().filter(|_| prompt.estimated > 0) {
-                learned.observe(prompt.estimated, asked, said);
+            if let Some(entry) = exchange.entry.as_ref().filter(|_| prompt.estimated > 0) {
+                entry.learned.observe(prompt.estimated, asked, said);
             }
             Charge::Tokens(asked + said)
         }
@@ -201,7 +199,7 @@ fn settle(exchange: &mut Exchange) -> Option<u64> {
         None => Charge::Tokens(prompt.corrected().saturating_add(delivered)),
     };
     let reserved = relay.quota.reserved();
-    relay.quota.settle(charge, sent, &snapshot);
+    relay.quota.settle(charge, sent, &exchange.snapshot);
     match charge {
         Charge::Nothing => None,
         Charge::Tokens(used) => {

@@ -9,7 +9,6 @@ use http::{Version, header};
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_http::RequestHeader;
 
-use super::buffered::Buffered;
 use super::exchange::{Exchange, Incoming, Relay};
 use super::guard;
 use super::held::{Control, Permit};
@@ -21,6 +20,7 @@ use super::stopwatch::Stopwatch;
 use crate::config::plan::Caps;
 use crate::error::{BadRequest, GatewayError, Scope};
 use crate::metrics::Metrics;
+use crate::rules::buffered::Buffered;
 use crate::rules::catalog::AliasEntry;
 use crate::rules::headers;
 use crate::rules::route::{Route, route};
@@ -75,7 +75,7 @@ pub async fn admit(
             caller.may(Scope::Chat)?;
             exchange.standing = quota::standing(&snapshot, caller, None);
             check_declared(session, &snapshot.caps).inspect_err(|error| count(error, metrics))?;
-            let mut room = buffered.part();
+            let mut room = buffered.part(&tenant.buffered);
             let body = intake::read(session, &snapshot, &mut room, life).await.inspect_err(|no| {
                 if let NoBody::Refused(error) = no {
                     count(error, metrics);
@@ -170,5 +170,7 @@ fn count(error: &GatewayError, metrics: &Metrics) {
         metrics.caps.max_body.inc();
     } else if *error == GatewayError::OutOfMemory {
         metrics.caps.max_buffered.inc();
+    } else if *error == GatewayError::OutOfShare {
+        metrics.caps.max_buffered_share.inc();
     }
 }

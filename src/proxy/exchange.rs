@@ -9,7 +9,6 @@ use prometheus::IntGauge;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use super::buffered::Part;
 use super::gathered::Gathered;
 use super::held::{Control, WayBack};
 use super::quota::Quota;
@@ -20,6 +19,7 @@ use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::{AliasMetrics, Metrics};
 use crate::rules::attempt::{Attempt, Tried};
 use crate::rules::auth::Principal;
+use crate::rules::buffered::Part;
 use crate::rules::catalog::{AliasEntry, Route};
 use crate::rules::failover::{Sent, Spent};
 use crate::rules::headers::UpwardHead;

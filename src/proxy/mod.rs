@@ -6,7 +6,6 @@
 pub mod access_log;
 mod admit;
 mod answer;
-pub mod buffered;
 mod corked;
 pub mod door;
 mod exchange;
@@ -39,7 +38,6 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use self::admit::Admitted;
-use self::buffered::Buffered;
 use self::door::seats::Seats;
 use self::exchange::{Client, Exchange, Stage};
 use self::intake::NoBody;
@@ -50,6 +48,7 @@ use crate::config::live::Live;
 use crate::config::snapshot::Snapshot;
 use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::Metrics;
+use crate::rules::buffered::Buffered;
 
 /// The type of the error that a refusal of ours travels through Pingora as.
 const REFUSED: ErrorType = ErrorType::Custom("byname: refused");

@@ -6,6 +6,7 @@ pub mod attempt;
 pub mod auth;
 pub mod balance;
 pub mod breaker;
+pub mod buffered;
 pub mod catalog;
 pub mod content;
 pub mod credential;

@@ -114,25 +114,21 @@ impl Sifter {
             let finish = completion::finish(choice)?;
             // Log probabilities spell the text out; the end comes after what is kept back.
             (choice.finish_reason, choice.logprobs) = (None, None);
+            ended.extend(finish.map(|finish| (index, finish)));
             let delta = choice.delta.as_mut().filter(|_| verdict == Verdict::Clean);
             let Some(Object(delta)) = delta else {
                 choice.delta = None;
-                ended.extend(finish.map(|finish| (index, finish)));
                 continue;
             };
             if !self.open.contains(&index) {
                 self.open.push(index);
             }
             verdict = self.delta(delta, index, &mut spoken, desk)?;
-            ended.extend(finish.map(|finish| (index, finish)));
         }
         desk.pen.clear();
         let mut written = chunk::write(desk.pen, answer, desk.manner, desk.tracks)?;
         if written != Written::Nothing {
-            let mut pen = std::mem::take(desk.pen);
-            self.tell(pen.bytes(), spoken, desk.out);
-            pen.clear();
-            *desk.pen = pen;
+            self.tell(desk.pen.bytes(), spoken, desk.out);
         } else if *desk.said != before {
             written = Written::Part;
         }
@@ -146,9 +142,7 @@ impl Sifter {
                 self.open.retain(|open| *open != index);
                 desk.pen.clear();
                 chunk::write_end(desk.pen, desk.manner, desk.tracks, index, finish);
-                let pen = std::mem::take(desk.pen);
-                self.tell(pen.bytes(), Spoken::Yes, desk.out);
-                *desk.pen = pen;
+                self.tell(desk.pen.bytes(), Spoken::Yes, desk.out);
             }
         }
         Ok(Sifted { verdict, written })
@@ -182,27 +176,24 @@ impl Sifter {
         spoken: &mut Spoken,
         desk: &mut Desk<'_>,
     ) -> Result<Verdict, UpstreamFault> {
-        let reasoning = delta.reasoning().filter(|_| desk.manner.expose.reasoning);
-        let reasoning = reasoning.map(|text| text.as_str().to_owned());
-        (delta.reasoning, delta.reasoning_content) = (Loose::default(), Loose::default());
-        let content = delta.content.said().map(|text| text.as_str().to_owned());
-        let refusal = delta.refusal.0.take().map(|text| text.as_str().to_owned());
-
         let mut verdict = Verdict::Clean;
-        let mut told = |part: Part, said: Option<String>, verdict: &mut Verdict, spoken: &mut Spoken| {
-            let said = said.filter(|_| *verdict == Verdict::Clean)?;
-            desk.said.count(&said);
+        let mut told = |part: Part, said: Option<&Text<'_>>| {
+            let said = said.filter(|_| verdict == Verdict::Clean)?.as_str();
+            desk.said.count(said);
             let mut told = String::new();
-            *verdict = self.sieve.piece(index, part, &said, &mut told);
+            verdict = self.sieve.piece(index, part, said, &mut told);
             if !told.is_empty() {
                 *spoken = Spoken::Yes;
             }
             // An empty text that was sent stays one.
             (said.is_empty() || !told.is_empty()).then_some(Text::Decoded(told))
         };
-        delta.content.say(told(Part::Content, content, &mut verdict, spoken));
-        delta.refusal = Loose(told(Part::Refusal, refusal, &mut verdict, spoken));
-        delta.reasoning_content = Loose(told(Part::Reasoning, reasoning, &mut verdict, spoken));
+        let content = told(Part::Content, delta.content.said());
+        let refusal = told(Part::Refusal, delta.refusal.0.as_ref());
+        let reasoning = told(Part::Reasoning, delta.reasoning().filter(|_| desk.manner.expose.reasoning));
+        delta.content.say(content);
+        delta.refusal = Loose(refusal);
+        (delta.reasoning, delta.reasoning_content) = (Loose::default(), Loose(reasoning));
 
         if let Some(calls) = &mut delta.tool_calls {
             let mut looked_at = 0;
@@ -242,9 +233,7 @@ impl Sifter {
         for (part, text) in rests {
             desk.pen.clear();
             chunk::write_rest(desk.pen, desk.manner, desk.tracks, index, part, &text);
-            let pen = std::mem::take(desk.pen);
-            self.tell(pen.bytes(), Spoken::Yes, desk.out);
-            *desk.pen = pen;
+            self.tell(desk.pen.bytes(), Spoken::Yes, desk.out);
         }
         verdict
     }

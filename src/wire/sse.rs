@@ -15,7 +15,7 @@ use super::finish::Ends;
 use super::pen::Pen;
 use super::rejection;
 use super::sieve::{Sieve, Verdict};
-use super::sifted::{Desk, Sifter, Spoken};
+use super::sifted::{Desk, Sifted, Sifter, Spoken};
 use super::tracks::Tracks;
 use super::usage::{Delivered, Usage};
 use super::voice::Voice;
@@ -199,17 +199,14 @@ impl Teller {
 
     fn chunk(&mut self, json: &[u8], out: &mut BytesMut) -> Result<Life, UpstreamFault> {
         let mut answer = Answer::read(json)?;
-        self.pen.clear();
-        let manner = Manner { voice: &self.voice, expose: self.expose, tail: tail(self.wanted) };
-        let mut verdict = Verdict::Clean;
-        let written = match &mut self.sifter {
-            None => chunk::write(&mut self.pen, &answer, &manner, &mut self.tracks)?,
-            Some(sifter) => {
-                let (pen, tracks, said) = (&mut self.pen, &mut self.tracks, &mut self.delivered);
-                let mut desk = Desk { pen, tracks, manner: &manner, said, out };
-                let sifted = sifter.chunk(&mut answer, &mut desk)?;
-                verdict = sifted.verdict;
-                sifted.written
+        let sifted = self.with_desk(out, |sifter, desk| sifter.chunk(&mut answer, desk));
+        let (written, verdict) = match sifted.transpose()? {
+            Some(Sifted { written, verdict }) => (written, verdict),
+            None => {
+                self.pen.clear();
+                let manner = Manner { voice: &self.voice, expose: self.expose, tail: tail(self.wanted) };
+                let written = chunk::write(&mut self.pen, &answer, &manner, &mut self.tracks)?;
+                (written, Verdict::Clean)
             }
         };
         // Some report running totals in every chunk, so the last report is the one that is true.

@@ -16,7 +16,7 @@ use self::backends::{Shared, all_plain, backends};
 use self::dialect::Kind;
 use super::limits;
 use crate::config::at::{At, Fields, Named, every, one_of, truth};
-use crate::config::complaint::{Complaints, Told, nearest, quoted};
+use crate::config::complaint::{Complaints, Told};
 use crate::config::form::{Field, Form, may, must};
 use crate::config::naming::identifier;
 use crate::config::plan::{Balance, LimitRules, Passing, PoolPlan, TlsPlan};
@@ -142,15 +142,6 @@ fn shared_tls(fields: &Fields<'_>, out: &mut Complaints) -> Result<TlsPlan, Told
         }
         Some(_) | None => read,
     }
-}
-
-/// Complains about the name of a pool that is none.
-pub(super) fn unknown(at: &At<'_>, name: &str, names: &[&str], out: &mut Complaints) -> Told {
-    let mend = match nearest(name, names.iter().copied()) {
-        Some(near) => format!("did you mean {}?", quoted(near)),
-        None => "write the name of one under `pools:`".to_owned(),
-    };
-    at.complain(out, format!("there is no pool named {}", quoted(name)), mend)
 }
 
 #[cfg(test)]

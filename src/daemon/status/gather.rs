@@ -10,10 +10,10 @@ use super::facts::{
 };
 use super::history::{History, Who};
 use super::look::Look;
-use super::process;
 use crate::config::snapshot::{Snapshot, Tenant};
 use crate::daemon::admin::unready;
 use crate::daemon::observe::left;
+use crate::daemon::process;
 use crate::daemon::reload::{Reloader, Report};
 use crate::metrics::{AliasMetrics, Tally};
 use crate::proxy::door::seats::Seats;

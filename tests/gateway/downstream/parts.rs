@@ -14,8 +14,8 @@ use crate::kit::upstream::Upstream;
 /// Every deadline for clients in these tests, and how the configuration writes it.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 pub const WRITTEN: &str = "1s";
-/// What a busy machine may add to it.
-const SLACK: Duration = Duration::from_millis(1500);
+/// When it has been kept at the latest: a busy machine adds to it, and all other deadlines are longer.
+pub const AT_LATEST: Duration = Duration::from_secs(6);
 
 /// How many clients the large rows have.
 pub fn many(default: usize) -> usize {
@@ -31,7 +31,7 @@ pub fn strict(upstream: &Upstream) -> Gateway {
 
 /// Whether a deadline was kept.
 pub fn kept(took: Duration) -> String {
-    let about = PATIENCE - Duration::from_millis(100)..PATIENCE + SLACK;
+    let about = PATIENCE - Duration::from_millis(100)..AT_LATEST;
     if about.contains(&took) { "in time".to_owned() } else { format!("after {took:.1?}") }
 }
 
@@ -77,16 +77,16 @@ pub fn settled(daemon: &Daemon) -> String {
         let names = ["serving", "in_flight", "upstream_in_flight", "body_bytes"];
         names.map(|name| (name, daemon.metric_sum(&format!("byname_{name}"), &[])))
     };
-    if soon(Duration::from_secs(3), || left().iter().all(|(_, value)| *value == 0.0)) {
+    if soon(AT_LATEST, || left().iter().all(|(_, value)| *value == 0.0)) {
         "nothing left".to_owned()
     } else {
         format!("left: {:?}", left())
     }
 }
 
-/// Whether the gateway left its backend within a second.
+/// Whether the gateway left its backend at once, and not when a deadline passed.
 pub fn cancelled(upstream: &Upstream, request: usize) -> &'static str {
-    if upstream.wait_closed(request, Duration::from_secs(1)) { "backend left" } else { "backend kept" }
+    if upstream.wait_closed(request, AT_LATEST) { "backend left" } else { "backend kept" }
 }
 
 /// A count that is either as it must be, or told.

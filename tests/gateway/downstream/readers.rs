@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::parts::{PATIENCE, flood, many, settled, strict};
+use super::parts::{AT_LATEST, PATIENCE, flood, many, settled, strict};
 use crate::faults::parts::{Mode, describe, good};
 use crate::faults::runner::{Case, Line, line};
 use crate::kit::KEY;
@@ -32,7 +32,7 @@ pub fn cases() -> Vec<Case> {
 /// How often we gave up on a client that took nothing.
 fn given_up(daemon: &Daemon, times: f64) -> String {
     let metric = || daemon.metric_sum("byname_connections_cut_total", &[("reason", "slow_reader")]);
-    if soon(3 * PATIENCE, || metric() == times) {
+    if soon(AT_LATEST, || metric() == times) {
         "given up".to_owned()
     } else {
         format!("given up {} times", metric())
@@ -85,9 +85,9 @@ fn large_http2() -> Line {
     line("h2", "200, log 499, cut; another stream 200; nothing left", seen)
 }
 
-/// Eight clients at once, for the sake of their memory.
+/// Many clients at once, for the sake of their memory: what a process takes by the megabyte is no single one's.
 fn never() -> Line {
-    const CLIENTS: usize = 8;
+    const CLIENTS: usize = 32;
     let upstream =
         Upstream::start(|seen| if seen.text().contains("Hello") { flood() } else { sse_answer(&["warm"]) });
     let daemon = strict(&upstream).start();
@@ -105,11 +105,10 @@ fn never() -> Line {
     let each = memory(daemon.pid()).saturating_sub(before) / CLIENTS;
     let each =
         if each <= MIB / 4 { "at most 256 KiB each".to_owned() } else { format!("{} KiB each", each / 1024) };
-    let left =
-        (first..first + CLIENTS).filter(|request| upstream.wait_closed(*request, 3 * PATIENCE)).count();
-    let time = if since.elapsed() < 3 * PATIENCE { "in time" } else { "late" };
+    let left = (first..first + CLIENTS).filter(|request| upstream.wait_closed(*request, AT_LATEST)).count();
+    let time = if since.elapsed() < AT_LATEST { "in time" } else { "late" };
     let seen = format!("{each}; backend left {left} times {time}; {}", settled(&daemon));
-    line("h1", "at most 256 KiB each; backend left 8 times in time; nothing left", seen)
+    line("h1", "at most 256 KiB each; backend left 32 times in time; nothing left", seen)
 }
 
 /// Over HTTP/2 it is the window that closes.
@@ -121,7 +120,7 @@ fn never_by_window() -> Line {
     let mut stream = client.open("POST", "/v1/chat/completions", &[BEARER, JSON], &[body.as_bytes()]);
     let status = stream.head().map_or(0, |(status, _)| status);
     upstream.wait_requests(1);
-    let left = if upstream.wait_closed(0, 3 * PATIENCE) { "backend left" } else { "backend kept" };
+    let left = if upstream.wait_closed(0, AT_LATEST) { "backend left" } else { "backend kept" };
     let other = client.request("GET", "/v1/models", &[BEARER], &[]).status;
     let seen = format!("{status}, {left}; another stream {other}; {}", settled(&daemon));
     line("h2", "200, backend left; another stream 200; nothing left", seen)
@@ -135,7 +134,7 @@ fn never_by_socket() -> Line {
     let body = ask_stream("general");
     let _stream = client.open("POST", "/v1/chat/completions", &[BEARER, JSON], &[body.as_bytes()]);
     upstream.wait_requests(1);
-    let left = if upstream.wait_closed(0, 3 * PATIENCE) { "backend left" } else { "backend kept" };
+    let left = if upstream.wait_closed(0, AT_LATEST) { "backend left" } else { "backend kept" };
     let seen = format!("{left}; {}; {}", given_up(&daemon, 1.0), settled(&daemon));
     line("socket", "backend left; given up; nothing left", seen)
 }
@@ -147,11 +146,11 @@ fn slowly() -> Line {
     client.send(&chat_request(KEY, &ask_stream("general")));
     upstream.wait_requests(1);
     let since = Instant::now();
-    while since.elapsed() < 5 * PATIENCE && !upstream.wait_closed(0, Duration::from_millis(100)) {
+    while since.elapsed() < AT_LATEST + PATIENCE && !upstream.wait_closed(0, Duration::from_millis(100)) {
         use std::io::Read;
         let _ = client.stream().read(&mut [0; 10]);
     }
-    let left = if since.elapsed() < 4 * PATIENCE { "backend left in time" } else { "backend kept" };
+    let left = if since.elapsed() < AT_LATEST { "backend left in time" } else { "backend kept" };
     line("h1", "backend left in time; nothing left", format!("{left}; {}", settled(&daemon)))
 }
 
@@ -164,10 +163,10 @@ fn slowly_http2() -> Line {
     let mut stream = client.open("POST", "/v1/chat/completions", &[BEARER, JSON], &[body.as_bytes()]);
     let status = stream.head().map_or(0, |(status, _)| status);
     let since = Instant::now();
-    while since.elapsed() < 5 * PATIENCE && !upstream.wait_closed(0, Duration::from_millis(100)) {
+    while since.elapsed() < AT_LATEST + PATIENCE && !upstream.wait_closed(0, Duration::from_millis(100)) {
         stream.widen(10);
     }
-    let left = if since.elapsed() < 4 * PATIENCE { "backend left in time" } else { "backend kept" };
+    let left = if since.elapsed() < AT_LATEST { "backend left in time" } else { "backend kept" };
     line("h2", "200; backend left in time; nothing left", format!("{status}; {left}; {}", settled(&daemon)))
 }
 
@@ -185,7 +184,7 @@ fn crowd() -> Vec<Line> {
         describe(&daemon.client().chat(&ask_stream("general")), Mode::Stream, "general") == "200 fine"
     };
     let served = (0..50).filter(fine).count();
-    let left = soon(4 * PATIENCE, || daemon.metric_sum("byname_in_flight", &[]) == 0.0);
+    let left = soon(AT_LATEST, || daemon.metric_sum("byname_in_flight", &[]) == 0.0);
     let left = if left { "crowd cut" } else { "crowd kept" };
     vec![line(
         "stream",

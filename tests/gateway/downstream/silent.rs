@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use super::parts::{PATIENCE, WRITTEN, count, farewell, kept, many, settled, strict, told};
+use super::parts::{AT_LATEST, PATIENCE, WRITTEN, count, farewell, kept, many, settled, strict, told};
 use crate::faults::parts::{Mode, describe, good};
 use crate::faults::runner::{Case, Line, line};
 use crate::kit::KEY;
@@ -261,7 +261,7 @@ fn a_connection_without_a_request_is_closed_when_it_has_been_idle() {
     assert_eq!(client.request("GET", "/v1/models", &bearer, &[]).status, 200);
     let since = Instant::now();
     let open = || daemon.metric_sum("byname_connections", &[]);
-    while open() > 0.0 && since.elapsed() < 3 * PATIENCE {
+    while open() > 0.0 && since.elapsed() < AT_LATEST {
         client.live(Duration::from_millis(20));
     }
     assert_eq!(kept(since.elapsed()), "in time", "HTTP/2");

@@ -95,7 +95,7 @@ fn unresolved(record: Record) -> Vec<Line> {
         let alone = Alone::start(named(&dns), std::slice::from_ref(&unknown));
         let began = Instant::now();
         let spare = describe(&alone.daemon.client().chat(&mode.ask("spare")), mode, "spare");
-        let quick = if began.elapsed() < Duration::from_secs(1) { "at once" } else { "late" };
+        let quick = if began.elapsed() < Duration::from_secs(4) { "at once" } else { "late" };
         let seen = alone.ask(mode);
         let pair = Alone::start(named(&dns), &[unknown.clone(), backend(&other.url())]);
         line(

@@ -207,6 +207,6 @@ fn open_after_done() -> Vec<Line> {
     let alone = Alone::start(Gateway::new(), &[backend(&upstream.url())]);
     let began = Instant::now();
     let seen = alone.ask(Mode::Stream);
-    let speed = if began.elapsed() < Duration::from_secs(2) { "at once" } else { "late" };
+    let speed = if began.elapsed() < Duration::from_secs(6) { "at once" } else { "late" };
     vec![line("stream", "200 one at once", format!("{seen} {speed}"))]
 }

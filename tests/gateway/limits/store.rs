@@ -259,7 +259,7 @@ fn no_request_fails_or_waits_for_a_store_that_is_held_killed_and_restarted() {
                     for (alias, served) in [("narrow", narrow), ("wide", wide)] {
                         let since = Instant::now();
                         let answer = client.chat(&ask(alias));
-                        assert!(since.elapsed() < Duration::from_secs(1), "{alias}: {:?}", since.elapsed());
+                        assert!(since.elapsed() < Duration::from_secs(5), "{alias}: {:?}", since.elapsed());
                         match answer.status {
                             200 => _ = served.fetch_add(1, Ordering::Relaxed),
                             _ => _ = assert_limited(&answer, alias),

