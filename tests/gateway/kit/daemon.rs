@@ -200,12 +200,18 @@ impl Daemon {
                 ));
             }
             // By its own word first: if its ports were taken meanwhile, it is somebody else who is ready there.
-            if self.stderr.text().contains("serving on ") && ready(self.admin) {
+            if self.has_said_so() && ready(self.admin) {
                 return Ok(());
             }
             pause();
         }
         Err(format!("byname is not ready after {START:?}:\n{}", self.stderr.text()))
+    }
+
+    /// In its log or, if that goes elsewhere, by the number of its process.
+    fn has_said_so(&self) -> bool {
+        let number = std::fs::read_to_string(self.folder.join("run/byname.pid")).unwrap_or_default();
+        self.stderr.text().contains("serving on ") || number.trim() == self.child.id().to_string()
     }
 }
 
