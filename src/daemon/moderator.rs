@@ -1,4 +1,7 @@
 //! Asks a moderation service over HTTP, with Pingora's own connector.
+//!
+//! Every question has a connection of its own. On a kept one a service that is an answer behind would judge one request
+//! with the verdict on another, and nothing on the wire would tell.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,9 +9,11 @@ use std::sync::{Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::header::{CONNECTION, HeaderValue};
 use pingora_core::connectors::http::v1::Connector;
 use pingora_core::protocols::http::v1::client::HttpSession;
 use pingora_core::upstreams::peer::{ALPN, HttpPeer};
+use tokio::io::AsyncReadExt;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
 
@@ -28,8 +33,9 @@ use crate::wire::sieve::Verdict;
 const MAX_ANSWER: usize = 256 * 1024;
 /// How many of its addresses are tried.
 const MOST_ADDRESSES: usize = 3;
-/// How long a connection that nobody uses is kept.
-const IDLE: Duration = Duration::from_secs(45);
+/// How long it has to close a connection after its answer. Whoever closes first keeps the port for a minute, and of
+/// ours there are few.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A moderation service.
 #[derive(Clone)]
@@ -66,8 +72,8 @@ impl<E: std::error::Error> From<E> for Failed {
 }
 
 impl HttpModerator {
-    /// `group` keeps its connections apart from all others. `None` when the key cannot stand in a header.
-    pub fn new(plan: &ModeratorPlan, key: Option<&Secret>, group: u64, fleet: &Arc<Fleet>) -> Option<Self> {
+    /// `None` when the key cannot stand in a header.
+    pub fn new(plan: &ModeratorPlan, key: Option<&Secret>, fleet: &Arc<Fleet>) -> Option<Self> {
         let (tls, usual) = match plan.scheme {
             Scheme::Http => (None, 80),
             Scheme::Https => (Some(Tls { server_name: ServerName::new(&plan.host)?, material: None }), 443),
@@ -77,7 +83,7 @@ impl HttpModerator {
         Some(Self(Arc::new(Service {
             host: plan.host.clone(),
             port: plan.port,
-            reach: Reach { tls, h2: false, group },
+            reach: Reach { tls, h2: false, group: 0 },
             head: UpwardHead::new(&host, &Door::of(&plan.path, key)?)?,
             model: plan.model.as_ref().map(|model| model.as_str().to_owned()),
             timeout: plan.timeout,
@@ -111,14 +117,10 @@ impl Service {
     async fn ask(&self, texts: &[String]) -> Result<Verdict, Failed> {
         let body = question(self.model.as_deref(), texts);
         for address in self.addresses().await?.into_iter().take(MOST_ADDRESSES) {
-            let peer = self.peer(address);
-            while let Ok((mut session, reused)) = self.connector().await?.get_http_session(&peer).await {
-                match self.put(&mut session, &body).await {
-                    Ok(()) => return self.hear(session, &peer).await,
-                    // A kept connection may turn out to be dead, and says nothing of its server then.
-                    Err(Failed) if reused => {}
-                    Err(Failed) => return Err(Failed),
-                }
+            if let Ok((mut session, _)) = self.connector().await?.get_http_session(&self.peer(address)).await
+            {
+                self.put(&mut session, &body).await?;
+                return self.hear(session).await;
             }
         }
         Err(Failed)
@@ -126,7 +128,9 @@ impl Service {
 
     /// Sends the question and waits for the head of an answer.
     async fn put(&self, session: &mut HttpSession, body: &[u8]) -> Result<(), Failed> {
-        session.write_request_header(Box::new(self.head.question(body.len())?)).await?;
+        let mut head = self.head.question(body.len())?;
+        head.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
+        session.write_request_header(Box::new(head)).await?;
         session.write_body(body).await?;
         session.finish_body().await?;
         session.read_response().await?;
@@ -136,8 +140,8 @@ impl Service {
         Ok(())
     }
 
-    /// Reads the answer, and keeps the connection.
-    async fn hear(&self, mut session: HttpSession, peer: &HttpPeer) -> Result<Verdict, Failed> {
+    /// Reads the answer.
+    async fn hear(&self, mut session: HttpSession) -> Result<Verdict, Failed> {
         if session.get_status().is_none_or(|status| status.as_u16() != 200) {
             return Err(Failed);
         }
@@ -148,12 +152,16 @@ impl Service {
             }
             said.extend_from_slice(piece);
         }
-        self.connector().await?.release_http_session(session, peer, Some(IDLE)).await;
+        tokio::spawn(async move {
+            // Its end, or anything else: we are done with it.
+            let mut stream = session.into_inner();
+            let _ = timeout(LINGER, stream.read_u8()).await;
+        });
         answer(&said).ok_or(Failed)
     }
 
     fn peer(&self, address: SocketAddr) -> HttpPeer {
-        let mut peer = peer::peer(address, &self.reach, self.timeout, self.timeout, Connection::Any);
+        let mut peer = peer::peer(address, &self.reach, self.timeout, self.timeout, Connection::Fresh);
         // Protocols of our own making are for connectors of our own making.
         peer.options.alpn = ALPN::H1;
         peer
