@@ -15,6 +15,7 @@ use pingora_core::protocols::http::v1::client::HttpSession;
 use pingora_core::upstreams::peer::{ALPN, HttpPeer};
 use tokio::io::AsyncReadExt;
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::fleet::Fleet;
@@ -26,11 +27,15 @@ use crate::proxy::peer::{self, Connection};
 use crate::rules::content::Moderator;
 use crate::rules::headers::{Door, UpwardHead};
 use crate::rules::reach::{Reach, ServerName, Tls};
-use crate::wire::moderation::{answer, question};
+use crate::wire::moderation::Question;
 use crate::wire::sieve::Verdict;
 
-/// The largest answer that is read, in bytes.
-const MAX_ANSWER: usize = 256 * 1024;
+/// The largest answer that is read, in bytes: this, and so much for each result, but never more than the last.
+const ANSWER: usize = 256 * 1024;
+const RESULT: usize = 4 * 1024;
+const MAX_ANSWER: usize = 8 * 1024 * 1024;
+/// So many questions about one request are asked at the same time.
+const AT_ONCE: usize = 4;
 /// How many of its addresses are tried.
 const MOST_ADDRESSES: usize = 3;
 /// How long it has to close a connection after its answer. Whoever closes first keeps the port for a minute, and of
@@ -96,12 +101,13 @@ impl HttpModerator {
 
 #[async_trait]
 impl Moderator for HttpModerator {
-    async fn judge(&self, texts: Vec<String>) -> Moderated {
+    async fn judge(&self, questions: Vec<Question>) -> Moderated {
         let Some(fleet) = self.0.fleet.upgrade() else { return Moderated::Failed };
         let service = self.0.clone();
         // Its connections live where names are looked up, whichever thread a request is served by.
         let asked = fleet.runtime.spawn(async move {
-            match timeout(service.timeout, service.ask(&texts)).await {
+            let patience = service.timeout;
+            match timeout(patience, service.ask_all(questions)).await {
                 Ok(Ok(Verdict::Clean)) => Moderated::Clean,
                 Ok(Ok(Verdict::Forbidden)) => Moderated::Flagged,
                 Ok(Err(Failed)) => Moderated::Failed,
@@ -114,13 +120,34 @@ impl Moderator for HttpModerator {
 }
 
 impl Service {
-    async fn ask(&self, texts: &[String]) -> Result<Verdict, Failed> {
-        let body = question(self.model.as_deref(), texts);
+    /// What is flagged is flagged, even if another question has no answer.
+    async fn ask_all(self: Arc<Self>, questions: Vec<Question>) -> Result<Verdict, Failed> {
+        let (mut questions, mut asked) = (questions.into_iter(), JoinSet::new());
+        let mut verdict = Ok(Verdict::Clean);
+        loop {
+            while asked.len() < AT_ONCE
+                && let Some(question) = questions.next()
+            {
+                let service = self.clone();
+                asked.spawn(async move { service.ask(&question).await });
+            }
+            match asked.join_next().await {
+                None => return verdict,
+                Some(Ok(Ok(Verdict::Clean))) => {}
+                Some(Ok(Ok(Verdict::Forbidden))) => return Ok(Verdict::Forbidden),
+                Some(Ok(Err(failed))) => verdict = Err(failed),
+                Some(Err(broken)) => verdict = Err(broken.into()),
+            }
+        }
+    }
+
+    async fn ask(&self, question: &Question) -> Result<Verdict, Failed> {
+        let body = question.body(self.model.as_deref());
         for address in self.addresses().await?.into_iter().take(MOST_ADDRESSES) {
             if let Ok((mut session, _)) = self.connector().await?.get_http_session(&self.peer(address)).await
             {
                 self.put(&mut session, &body).await?;
-                return self.hear(session).await;
+                return self.hear(session, question).await;
             }
         }
         Err(Failed)
@@ -141,13 +168,14 @@ impl Service {
     }
 
     /// Reads the answer.
-    async fn hear(&self, mut session: HttpSession) -> Result<Verdict, Failed> {
+    async fn hear(&self, mut session: HttpSession, question: &Question) -> Result<Verdict, Failed> {
+        let most = question.results().saturating_mul(RESULT).saturating_add(ANSWER).min(MAX_ANSWER);
         if session.get_status().is_none_or(|status| status.as_u16() != 200) {
             return Err(Failed);
         }
         let mut said = Vec::new();
         while let Some(piece) = session.read_body_ref().await? {
-            if said.len() + piece.len() > MAX_ANSWER {
+            if said.len() + piece.len() > most {
                 return Err(Failed);
             }
             said.extend_from_slice(piece);
@@ -157,7 +185,7 @@ impl Service {
             let mut stream = session.into_inner();
             let _ = timeout(LINGER, stream.read_u8()).await;
         });
-        answer(&said).ok_or(Failed)
+        question.verdict(&said).map_err(|_| Failed)
     }
 
     fn peer(&self, address: SocketAddr) -> HttpPeer {

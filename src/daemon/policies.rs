@@ -149,7 +149,10 @@ fn moderation(
         }
     };
     match HttpModerator::new(plan, key.as_ref(), fleet) {
-        Some(moderator) => Some(Moderation { moderator: Arc::new(moderator), on_failure: plan.on_failure }),
+        Some(moderator) => {
+            let moderator = Arc::new(moderator);
+            Some(Moderation { moderator, media: plan.media, on_failure: plan.on_failure })
+        }
         None => {
             let wrong = "has bytes that cannot stand in a header";
             obstacles.push(Fault::obstacle(way, wrong, "put the plain key there"));

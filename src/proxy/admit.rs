@@ -15,6 +15,7 @@ use super::guard;
 use super::held::{Control, Permit};
 use super::intake::{self, NoBody};
 use super::life::Life;
+use super::moderation;
 use super::quota::{self, Prompt};
 use super::shield::Shield;
 use super::stopwatch::Stopwatch;
@@ -84,8 +85,10 @@ pub async fn admit(
             let mut own = Stopwatch::started(Instant::now());
             let asked = request::check(&body).map_err(GatewayError::BadRequest)?;
             let entry = exchange.entry.insert(tenant.catalog.resolve(asked.alias())?.clone()).clone();
+            let mut questions = Vec::new();
             if let Some(policy) = &entry.policy {
                 guard::check(policy, &entry, &asked, &body).await?;
+                questions = moderation::asking(policy, &asked, &body, metrics)?;
             }
             let mut quota = quota::take(session, exchange, &entry, &asked, &body, &mut own).await?;
             let mut permit = None;
@@ -93,7 +96,7 @@ pub async fn admit(
                 if quota.prompt.estimated == 0 && guard::needs_prompt(policy, &asked) {
                     quota.prompt = Prompt::weighed(&entry, &body);
                 }
-                permit = guard::ask(policy, &body, metrics);
+                permit = moderation::ask(policy, questions, metrics);
             }
             let version = session.req_header().version;
             let patches = patches(&body, &asked, &entry.ids);

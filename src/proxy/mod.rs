@@ -15,6 +15,7 @@ mod guard;
 mod held;
 mod intake;
 pub mod life;
+mod moderation;
 mod network;
 mod next;
 pub mod peer;

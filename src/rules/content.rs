@@ -22,7 +22,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 pub use self::matcher::{MAX_SIZE, Matcher};
-pub use self::moderator::{Moderation, Moderator, OnFailure, conversation};
+pub use self::moderator::{Moderation, Moderator, OnFailure, questions};
 pub use self::pattern::{Flaw, Pattern};
 use self::screen::Screen;
 use crate::names::PolicyName;

@@ -51,7 +51,7 @@ fn policy(named: &Named<'_>, out: &mut Complaints) -> Result<PolicyPlan, Told> {
     };
     let max_prompt_tokens =
         fields.or("max_prompt_tokens", None, out, |at, out| whole(at, PROMPT_BOUNDS, out).map(Some));
-    let media = fields.or("modalities", Allowed::ALL, out, modalities);
+    let media = fields.or("modalities", Allowed::ALL, out, |at, out| modalities(at, MODALITIES, out));
     let moderator = fields.or("moderator", None, out, |at, out| moderator::moderator(at, out).map(Some));
     screened?;
     idle?;
@@ -65,14 +65,15 @@ fn policy(named: &Named<'_>, out: &mut Complaints) -> Result<PolicyPlan, Told> {
     })
 }
 
-fn modalities(at: &At<'_>, out: &mut Complaints) -> Result<Allowed, Told> {
+/// Reads a list of some of these.
+fn modalities(at: &At<'_>, all: &[&'static str], out: &mut Complaints) -> Result<Allowed, Told> {
     let mut listed = Vec::new();
     every(at.items(out)?.map(|at| {
         let name = at.text(out)?;
-        let Some(known) = MODALITIES.iter().find(|known| **known == name) else {
-            let mend = match nearest(name, MODALITIES.iter().copied()) {
+        let Some(known) = all.iter().find(|known| **known == name) else {
+            let mend = match nearest(name, all.iter().copied()) {
                 Some(near) => format!("did you mean '{near}'?"),
-                None => format!("known here: {}", MODALITIES.join(", ")),
+                None => format!("known here: {}", all.join(", ")),
             };
             return Err(at.complain(out, format!("there is no modality named {}", quoted(name)), mend));
         };

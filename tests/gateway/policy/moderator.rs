@@ -10,28 +10,32 @@ use super::{ask, assert_blocked};
 use crate::kit::answers::{json_answer, sse_answer};
 use crate::kit::client::{ask_stream, chat_request};
 use crate::kit::script::{Step, whole};
-use crate::kit::upstream::Upstream;
+use crate::kit::upstream::{Seen, Upstream};
 use crate::kit::{DEADLINE, KEY, sse};
 
-fn model() -> Upstream {
+pub(super) fn model() -> Upstream {
     Upstream::start(|seen| if seen.wants_stream() { sse_answer(&["o", "k"]) } else { json_answer("ok") })
 }
 
 /// A moderator that flags what has `bad` in it.
-fn strict() -> Upstream {
-    Upstream::start(|seen| verdict(seen.text().contains("bad")))
+pub(super) fn strict() -> Upstream {
+    Upstream::start(|seen| verdict(seen, seen.text().contains("bad")))
 }
 
-fn verdict(flagged: bool) -> Vec<Step> {
-    let body = json!({"id": "modr-1", "model": "m", "results": [{"flagged": false}, {"flagged": flagged, "categories": {}}]});
+/// An answer with a result for each text, the last of which is flagged or not.
+pub(super) fn verdict(seen: &Seen, flagged: bool) -> Vec<Step> {
+    let texts = seen.json()["input"].as_array().map_or(0, Vec::len);
+    let mut results = vec![json!({"flagged": false}); texts.saturating_sub(1)];
+    results.push(json!({"flagged": flagged, "categories": {}}));
+    let body = json!({"id": "modr-1", "model": "m", "results": results});
     whole(200, &[("Content-Type", "application/json")], &body.to_string())
 }
 
-fn asked(moderator: &Upstream, more: &str) -> String {
+pub(super) fn asked(moderator: &Upstream, more: &str) -> String {
     format!("moderator: {{ url: \"http://{}/v1/moderations\"{more} }}", moderator.addr())
 }
 
-fn outcomes(daemon: &crate::kit::daemon::Daemon, outcome: &str) -> f64 {
+pub(super) fn outcomes(daemon: &crate::kit::daemon::Daemon, outcome: &str) -> f64 {
     daemon.metric_sum("byname_moderations_total", &[("policy", "p"), ("outcome", outcome)])
 }
 
@@ -48,7 +52,7 @@ fn it_is_asked_what_messages_say_in_the_words_of_its_api() {
     assert_eq!(daemon.client().chat(&body.to_string()).status, 200);
     let seen = &moderator.wait_requests(1)[0];
     assert_eq!(seen.head.first, "POST /v1/moderations HTTP/1.1");
-    assert_eq!(seen.json(), json!({"model": "omni", "input": ["be kind", "one two"]}));
+    assert_eq!(seen.json(), json!({"model": "omni", "input": ["be kind", "one two", "n"]}));
     assert_eq!(seen.header("authorization"), Some("Bearer s3cret"));
     assert_eq!(seen.header("content-type"), Some("application/json"));
     assert_eq!(seen.header("host"), Some(moderator.addr().to_string().as_str()));
@@ -87,7 +91,7 @@ fn nothing_leaves_before_it_has_answered_and_the_model_works_meanwhile() {
     let model = model();
     let moderator = Upstream::start(|seen| {
         let mut steps = vec![Step::Wait(if seen.index == 0 { "whole" } else { "stream" })];
-        steps.extend(verdict(false));
+        steps.extend(verdict(seen, false));
         steps
     });
     let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 30s")).start();
@@ -121,12 +125,14 @@ fn a_flag_ends_a_model_that_still_works() {
 /// Every way in which a moderator can fail.
 fn failures() -> Vec<(&'static str, &'static str, Upstream)> {
     let json = [("Content-Type", "application/json")];
+    let two = json!({"results": [{"flagged": false}, {"flagged": false}]}).to_string();
     vec![
         ("refused", "error", Upstream::refusing()),
         ("500", "error", Upstream::always(whole(500, &json, "{}"))),
         ("429", "error", Upstream::always(whole(429, &json, "{}"))),
         ("no JSON", "error", Upstream::always(whole(200, &json, "{nonsense"))),
         ("no results", "error", Upstream::always(whole(200, &json, r#"{"results":[]}"#))),
+        ("two results for one text", "error", Upstream::always(whole(200, &json, &two))),
         ("too much", "error", Upstream::always(whole(200, &json, &" ".repeat(300_000)))),
         ("closed", "error", Upstream::always(vec![Step::Close])),
         ("silent", "timeout", Upstream::always(vec![Step::Stall])),
@@ -160,10 +166,10 @@ fn an_answer_too_many_is_nobodys() {
     for (name, pause) in [("at once", 0), ("a moment later", 300)] {
         // The second answer to the first question is there before the second question has one.
         let moderator = Upstream::start(move |seen| {
-            let mut steps = verdict(seen.text().contains("bad"));
+            let mut steps = verdict(seen, seen.text().contains("bad"));
             if seen.index == 0 {
                 steps.push(Step::Pause(Duration::from_millis(pause)));
-                steps.extend(verdict(false));
+                steps.extend(verdict(seen, false));
             }
             steps
         });
@@ -195,9 +201,9 @@ fn a_client_that_leaves_is_noticed_while_a_moderator_is_silent() {
 fn a_failing_model_is_told_of_whatever_the_moderator_says() {
     let json = [("Content-Type", "application/json")];
     let model = Upstream::always(whole(500, &json, "{}"));
-    let moderator = Upstream::start(|_| {
+    let moderator = Upstream::start(|seen| {
         let mut steps = vec![Step::Wait("never")];
-        steps.extend(verdict(false));
+        steps.extend(verdict(seen, false));
         steps
     });
     let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 30s")).start();
