@@ -198,6 +198,43 @@ fn a_client_that_leaves_is_noticed_while_a_moderator_is_silent() {
 }
 
 #[test]
+fn a_client_that_leaves_is_noticed_while_a_finished_answer_waits() {
+    for body in [ask("hello"), ask_stream("general")] {
+        let (model, moderator) = (model(), Upstream::always(vec![Step::Stall]));
+        let more = ", timeout: 60s";
+        let daemon =
+            Setup::new(&[&model], &asked(&moderator, more)).alias("limits: { concurrent: 1 }").start();
+        let mut client = daemon.client();
+        client.send(&chat_request(KEY, &body));
+        model.wait_requests(1);
+        moderator.wait_requests(1);
+        // The answer is there, and waits.
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(client.nothing_yet());
+        assert_eq!(daemon.client().chat(&ask("hello")).status, 429);
+        drop(client);
+        let lines = daemon.log_lines(2);
+        assert_eq!((&lines[1]["status"], lines[1].get("reason")), (&json!(499), None), "{body}");
+        // Its slot is free again.
+        let mut client = daemon.client();
+        client.send(&chat_request(KEY, &body));
+        moderator.wait_requests(2);
+    }
+}
+
+#[test]
+fn a_finished_answer_waits_no_longer_than_the_request_may_take() {
+    for body in [ask("hello"), ask_stream("general")] {
+        let (model, moderator) = (model(), Upstream::always(vec![Step::Stall]));
+        let daemon =
+            Setup::new(&[&model], &asked(&moderator, ", timeout: 60s")).silence("2s").total("2s").start();
+        let answer = daemon.client().chat(&body);
+        assert_eq!((answer.status, &answer.json()["error"]["code"]), (502, &json!("upstream_unavailable")));
+        assert_eq!(daemon.log_lines(1)[0]["reason"], "total_timeout", "{body}");
+    }
+}
+
+#[test]
 fn a_failing_model_is_told_of_whatever_the_moderator_says() {
     let json = [("Content-Type", "application/json")];
     let model = Upstream::always(whole(500, &json, "{}"));

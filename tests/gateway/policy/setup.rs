@@ -15,6 +15,8 @@ pub struct Setup {
     environment: Vec<(String, String)>,
     /// How long a backend may be silent.
     silence: &'static str,
+    /// How long a request may take.
+    total: &'static str,
 }
 
 impl Setup {
@@ -28,6 +30,7 @@ impl Setup {
             tenant: String::new(),
             environment: Vec::new(),
             silence: "8s",
+            total: "30s",
         }
     }
 
@@ -55,13 +58,19 @@ impl Setup {
         self
     }
 
+    /// How long a whole request may take: `1s`.
+    pub fn total(mut self, duration: &'static str) -> Self {
+        self.total = duration;
+        self
+    }
+
     pub fn gateway(&self) -> Gateway {
-        let Self { backends, policy, alias, tenant, environment, silence } = self;
+        let Self { backends, policy, alias, tenant, environment, silence, total } = self;
         let routes = format!("routes: [ {{ pool: main, model: \"{MODEL}\" }} ]");
         let gateway = Gateway::new().config_text(&format!(
             "server:\n  listen: \"{{listen}}\"\n  admin: \"{{admin}}\"\npools:\n  main:\n    \
              backends: [ {} ]\n    balance: round_robin\n    \
-             timeouts: {{ connect: 2s, first_byte: {silence}, idle: {silence}, total: 30s }}\n\
+             timeouts: {{ connect: 2s, first_byte: {silence}, idle: {silence}, total: {total} }}\n\
              policies:\n  p: {{ {policy} }}\ntenants:\n  acme:\n{tenant}    \
              keys:\n      web: {{ sha256: \"{}\" }}\n    models:\n      \
              general:\n        policy: p\n        {routes}\n{alias}      free:\n        {routes}\n",
