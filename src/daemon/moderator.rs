@@ -3,6 +3,8 @@
 //! Every question has a connection of its own. On a kept one a service that is an answer behind would judge one request
 //! with the verdict on another, and nothing on the wire would tell.
 
+mod cause;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::{Mutex, PoisonError, Weak};
@@ -18,13 +20,14 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use self::cause::Cause;
 use super::fleet::Fleet;
 use super::resolver::Local;
 use crate::config::plan::{ModeratorPlan, Scheme};
 use crate::metrics::Moderated;
 use crate::names::Secret;
 use crate::proxy::peer::{self, Connection};
-use crate::rules::content::Moderator;
+use crate::rules::content::{Moderator, NoWord};
 use crate::rules::headers::{Door, UpwardHead};
 use crate::rules::reach::{Reach, ServerName, Tls};
 use crate::wire::moderation::Question;
@@ -67,15 +70,6 @@ struct Known {
     until: Option<Instant>,
 }
 
-/// It cannot be asked, or says nothing that could be understood.
-struct Failed;
-
-impl<E: std::error::Error> From<E> for Failed {
-    fn from(_: E) -> Self {
-        Self
-    }
-}
-
 impl HttpModerator {
     /// `None` when the key cannot stand in a header.
     pub fn new(plan: &ModeratorPlan, key: Option<&Secret>, fleet: &Arc<Fleet>) -> Option<Self> {
@@ -101,27 +95,26 @@ impl HttpModerator {
 
 #[async_trait]
 impl Moderator for HttpModerator {
-    async fn judge(&self, questions: Vec<Question>) -> Moderated {
-        let Some(fleet) = self.0.fleet.upgrade() else { return Moderated::Failed };
-        let service = self.0.clone();
+    async fn judge(&self, questions: Vec<Question>) -> Result<Verdict, NoWord> {
+        let failed = |cause: Cause| NoWord { outcome: Moderated::Failed, why: cause.to_string() };
+        let Some(fleet) = self.0.fleet.upgrade() else { return Err(failed(Cause::Ours)) };
+        let (service, patience) = (self.0.clone(), self.0.timeout);
         // Its connections live where names are looked up, whichever thread a request is served by.
-        let asked = fleet.runtime.spawn(async move {
-            let patience = service.timeout;
-            match timeout(patience, service.ask_all(questions)).await {
-                Ok(Ok(Verdict::Clean)) => Moderated::Clean,
-                Ok(Ok(Verdict::Forbidden)) => Moderated::Flagged,
-                Ok(Err(Failed)) => Moderated::Failed,
-                Err(_) => Moderated::TimedOut,
-            }
-        });
+        let asked = fleet.runtime.spawn(timeout(patience, service.ask_all(questions)));
         drop(fleet);
-        asked.await.unwrap_or(Moderated::Failed)
+        match asked.await {
+            Ok(Ok(word)) => word.map_err(failed),
+            Ok(Err(_)) => {
+                Err(NoWord { outcome: Moderated::TimedOut, why: Cause::Silent(patience).to_string() })
+            }
+            Err(broken) => Err(failed(broken.into())),
+        }
     }
 }
 
 impl Service {
     /// What is flagged is flagged, even if another question has no answer.
-    async fn ask_all(self: Arc<Self>, questions: Vec<Question>) -> Result<Verdict, Failed> {
+    async fn ask_all(self: Arc<Self>, questions: Vec<Question>) -> Result<Verdict, Cause> {
         let (mut questions, mut asked) = (questions.into_iter(), JoinSet::new());
         let mut verdict = Ok(Verdict::Clean);
         loop {
@@ -141,20 +134,23 @@ impl Service {
         }
     }
 
-    async fn ask(&self, question: &Question) -> Result<Verdict, Failed> {
+    async fn ask(&self, question: &Question) -> Result<Verdict, Cause> {
         let body = question.body(self.model.as_deref());
+        let mut cause = Cause::Ours;
         for address in self.addresses().await?.into_iter().take(MOST_ADDRESSES) {
-            if let Ok((mut session, _)) = self.connector().await?.get_http_session(&self.peer(address)).await
-            {
-                self.put(&mut session, &body).await?;
-                return self.hear(session, question).await;
+            match self.connector().await?.get_http_session(&self.peer(address)).await {
+                Ok((mut session, _)) => {
+                    self.put(&mut session, &body).await?;
+                    return self.hear(session, question).await;
+                }
+                Err(error) => cause = Cause::connecting(&error),
             }
         }
-        Err(Failed)
+        Err(cause)
     }
 
     /// Sends the question and waits for the head of an answer.
-    async fn put(&self, session: &mut HttpSession, body: &[u8]) -> Result<(), Failed> {
+    async fn put(&self, session: &mut HttpSession, body: &[u8]) -> Result<(), Cause> {
         let mut head = self.head.question(body.len())?;
         head.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
         session.write_request_header(Box::new(head)).await?;
@@ -168,15 +164,17 @@ impl Service {
     }
 
     /// Reads the answer.
-    async fn hear(&self, mut session: HttpSession, question: &Question) -> Result<Verdict, Failed> {
+    async fn hear(&self, mut session: HttpSession, question: &Question) -> Result<Verdict, Cause> {
         let most = question.results().saturating_mul(RESULT).saturating_add(ANSWER).min(MAX_ANSWER);
-        if session.get_status().is_none_or(|status| status.as_u16() != 200) {
-            return Err(Failed);
+        match session.get_status().map(|status| status.as_u16()) {
+            Some(200) => {}
+            Some(status) => return Err(Cause::Status(status)),
+            None => return Err(Cause::Ours),
         }
         let mut said = Vec::new();
         while let Some(piece) = session.read_body_ref().await? {
             if said.len() + piece.len() > most {
-                return Err(Failed);
+                return Err(Cause::TooLong(most));
             }
             said.extend_from_slice(piece);
         }
@@ -185,7 +183,7 @@ impl Service {
             let mut stream = session.into_inner();
             let _ = timeout(LINGER, stream.read_u8()).await;
         });
-        question.verdict(&said).map_err(|_| Failed)
+        question.verdict(&said).map_err(Cause::Answer)
     }
 
     fn peer(&self, address: SocketAddr) -> HttpPeer {
@@ -196,7 +194,7 @@ impl Service {
     }
 
     /// Where its name leads, looked up when what is known is too old; that is used on while nobody answers.
-    async fn addresses(&self) -> Result<Vec<SocketAddr>, Failed> {
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, Cause> {
         let last = {
             let known = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
             if known.until.is_some_and(|until| Instant::now() < until) {
@@ -204,7 +202,7 @@ impl Service {
             }
             known.addresses.clone()
         };
-        let fleet = self.fleet.upgrade().ok_or(Failed)?;
+        let fleet = self.fleet.upgrade().ok_or(Cause::Ours)?;
         match fleet.resolver.addresses(&self.host, Local::Denied).await {
             Ok(found) => {
                 let found_now = found.addresses.iter().map(|ip| SocketAddr::new(*ip, self.port));
@@ -214,13 +212,13 @@ impl Service {
                     Known { addresses: addresses.clone(), until };
                 Ok(addresses)
             }
-            Err(_) if last.is_empty() => Err(Failed),
+            Err(why) if last.is_empty() => Err(Cause::Name(why)),
             Err(_) => Ok(last),
         }
     }
 
     /// Made when first needed, away from the runtime's threads: it reads the system's certificates.
-    async fn connector(&self) -> Result<&Connector, Failed> {
+    async fn connector(&self) -> Result<&Connector, Cause> {
         let make = || tokio::task::spawn_blocking(|| Connector::new(None));
         Ok(self.connector.get_or_try_init(make).await?)
     }

@@ -150,8 +150,8 @@ fn moderation(
     };
     match HttpModerator::new(plan, key.as_ref(), fleet) {
         Some(moderator) => {
-            let moderator = Arc::new(moderator);
-            Some(Moderation { moderator, media: plan.media, on_failure: plan.on_failure })
+            let (moderator, standing) = (Arc::new(moderator), Arc::default());
+            Some(Moderation { moderator, media: plan.media, on_failure: plan.on_failure, standing })
         }
         None => {
             let wrong = "has bytes that cannot stand in a header";

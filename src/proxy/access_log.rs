@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::exchange::{Client, Exchange, Relay, Stage};
+use super::moderation::Unmoderated;
 use super::verdict;
 use crate::error::{Fault, UpstreamFault};
 use crate::metrics::{Metrics, TokenSource};
@@ -112,6 +113,9 @@ struct Line<'a> {
     code: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    /// What a moderator has not judged of a request that went on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moderation: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backend: Option<&'a str>,
     attempts: usize,
@@ -195,6 +199,7 @@ pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &mut Exchange) {
         status,
         code: error.as_ref().map(|error| error.public().code),
         reason: error.as_ref().map(|error| error.reason()),
+        moderation: relay.and_then(|relay| relay.gap.load()).map(Unmoderated::label),
         backend,
         attempts: relay.map_or(0, Relay::attempts),
         bytes_up: relay.map_or(0, |relay| relay.bytes_up),

@@ -15,7 +15,7 @@ use super::guard;
 use super::held::{Control, Permit};
 use super::intake::{self, NoBody};
 use super::life::Life;
-use super::moderation;
+use super::moderation::Asking;
 use super::quota::{self, Prompt};
 use super::shield::Shield;
 use super::stopwatch::Stopwatch;
@@ -85,22 +85,23 @@ pub async fn admit(
             let mut own = Stopwatch::started(Instant::now());
             let asked = request::check(&body).map_err(GatewayError::BadRequest)?;
             let entry = exchange.entry.insert(tenant.catalog.resolve(asked.alias())?.clone()).clone();
-            let mut questions = Vec::new();
+            let mut asking = Asking::default();
             if let Some(policy) = &entry.policy {
                 guard::check(policy, &entry, &asked, &body).await?;
-                questions = moderation::asking(policy, &asked, &body, metrics)?;
+                asking = Asking::about(policy, &asked, &body, metrics)?;
             }
             let mut quota = quota::take(session, exchange, &entry, &asked, &body, &mut own).await?;
+            let gap = asking.gap.clone();
             let mut permit = None;
             if let Some(policy) = &entry.policy {
                 if quota.prompt.estimated == 0 && guard::needs_prompt(policy, &asked) {
                     quota.prompt = Prompt::weighed(&entry, &body);
                 }
-                permit = moderation::ask(policy, questions, metrics);
+                permit = asking.ask(policy, metrics);
             }
             let version = session.req_header().version;
             let patches = patches(&body, &asked, &entry.ids);
-            let incoming = Incoming { request: asked, quota, body, patches, room, version, own };
+            let incoming = Incoming { request: asked, quota, body, patches, room, version, own, gap };
             Ok(Admitted::Relay(relay(exchange, incoming, &entry, life), permit))
         }
     }

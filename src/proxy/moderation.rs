@@ -3,66 +3,138 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crossbeam_utils::atomic::AtomicCell;
 use tokio::sync::oneshot;
 
 use super::held::Permit;
 use crate::error::{Blocker, GatewayError, UpstreamFault};
 use crate::metrics::{Metrics, Moderated};
-use crate::rules::content::{Moderation, OnFailure, Policy, questions};
+use crate::rules::content::{Moderation, NoWord, OnFailure, Policy, Turn, questions};
 use crate::wire::moderation::Question;
 use crate::wire::request::{ChatRequest, Media};
+use crate::wire::sieve::Verdict;
 
-/// What the moderator of a policy is to be asked. Nothing for a policy without one.
-///
-/// # Errors
-/// The refusal of what it cannot be asked, if nothing may go on without its word.
-pub fn asking(
-    policy: &Policy,
-    request: &ChatRequest,
-    body: &[u8],
-    metrics: &Metrics,
-) -> Result<Vec<Question>, GatewayError> {
-    let Some(moderation) = &policy.moderation else { return Ok(Vec::new()) };
-    if unjudged(moderation, request) {
-        metrics.policies.unjudged(policy.name.as_str());
-        match moderation.on_failure {
-            OnFailure::Block => return Err(GatewayError::Blocked(Blocker::Unjudged)),
-            OnFailure::Allow => {}
+/// How a request went on that a moderator has not judged, or not all of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmoderated {
+    /// A part of it is of a kind that the moderator cannot judge.
+    Partly,
+    /// The moderator has said nothing.
+    Wholly,
+}
+
+impl Unmoderated {
+    /// For the access log.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Partly => "partial",
+            Self::Wholly => "skipped",
         }
     }
-    Ok(questions(body, moderation.media))
+}
+
+/// Where that is told, as soon as it is known.
+pub type Gap = Arc<AtomicCell<Option<Unmoderated>>>;
+
+/// What the moderator of a policy is to be asked about a request.
+#[derive(Debug, Default)]
+pub struct Asking {
+    questions: Vec<Question>,
+    pub gap: Gap,
+}
+
+impl Asking {
+    /// Nothing for a policy without a moderator.
+    ///
+    /// # Errors
+    /// The refusal of what it cannot be asked, if nothing may go on without its word.
+    pub fn about(
+        policy: &Policy,
+        request: &ChatRequest,
+        body: &[u8],
+        metrics: &Metrics,
+    ) -> Result<Self, GatewayError> {
+        let Some(moderation) = &policy.moderation else { return Ok(Self::default()) };
+        let mut gap = None;
+        if unjudged(moderation, request) {
+            metrics.policies.unjudged(policy.name.as_str());
+            match moderation.on_failure {
+                OnFailure::Block => return Err(GatewayError::Blocked(Blocker::Unjudged)),
+                OnFailure::Allow => gap = Some(Unmoderated::Partly),
+            }
+        }
+        let questions = questions(body, moderation.media);
+        if questions.is_empty() && gap.is_some() {
+            gap = Some(Unmoderated::Wholly);
+        }
+        Ok(Self { questions, gap: Arc::new(AtomicCell::new(gap)) })
+    }
+
+    /// Asks. The answer is not let go before the moderator has spoken.
+    pub fn ask(self, policy: &Arc<Policy>, metrics: &Arc<Metrics>) -> Option<Permit> {
+        let Self { questions, gap } = self;
+        if questions.is_empty() {
+            return None;
+        }
+        let (tell, permit) = oneshot::channel();
+        let (policy, metrics) = (policy.clone(), metrics.clone());
+        tokio::spawn(async move {
+            let Some(moderation) = &policy.moderation else { return };
+            let asked = Instant::now();
+            let word = moderation.moderator.judge(questions).await;
+            let now = Instant::now();
+            let outcome = match &word {
+                Ok(Verdict::Clean) => Moderated::Clean,
+                Ok(Verdict::Forbidden) => Moderated::Flagged,
+                Err(NoWord { outcome, .. }) => *outcome,
+            };
+            metrics.policies.moderated(policy.name.as_str(), outcome, (now - asked).as_secs_f64());
+            // A client that has left does not wait for it.
+            let _ = tell.send(meaning(&policy, moderation, word, &gap, now));
+        });
+        Some(permit)
+    }
 }
 
 fn unjudged(moderation: &Moderation, request: &ChatRequest) -> bool {
     Media::ALL.into_iter().any(|media| !moderation.media.has(media) && request.holds(media).is_some())
 }
 
-/// Asks. The answer is not let go before the moderator has spoken.
-pub fn ask(policy: &Arc<Policy>, questions: Vec<Question>, metrics: &Arc<Metrics>) -> Option<Permit> {
-    if questions.is_empty() {
-        return None;
-    }
-    let (tell, permit) = oneshot::channel();
-    let (policy, metrics) = (policy.clone(), metrics.clone());
-    tokio::spawn(async move {
-        let Some(moderation) = &policy.moderation else { return };
-        let asked = Instant::now();
-        let judgement = moderation.moderator.judge(questions).await;
-        let seconds = asked.elapsed().as_secs_f64();
-        metrics.policies.moderated(policy.name.as_str(), judgement, seconds);
-        // A client that has left does not wait for it.
-        let _ = tell.send(meaning(judgement, moderation.on_failure));
-    });
-    Some(permit)
-}
-
-fn meaning(judgement: Moderated, on_failure: OnFailure) -> Result<(), UpstreamFault> {
-    match (judgement, on_failure) {
-        (Moderated::Clean, _)
-        | (Moderated::TimedOut | Moderated::Failed | Moderated::Unjudged, OnFailure::Allow) => Ok(()),
-        (Moderated::Flagged, _) => Err(UpstreamFault::Flagged),
-        (Moderated::TimedOut | Moderated::Failed | Moderated::Unjudged, OnFailure::Block) => {
-            Err(UpstreamFault::NotModerated)
+fn meaning(
+    policy: &Policy,
+    moderation: &Moderation,
+    word: Result<Verdict, NoWord>,
+    gap: &AtomicCell<Option<Unmoderated>>,
+    now: Instant,
+) -> Result<(), UpstreamFault> {
+    let standing = &moderation.standing;
+    let verdict = match word {
+        Ok(verdict) => {
+            match standing.answered(now) {
+                Turn::ToGood => log::info!("the moderator of policy {} answers again", policy.name),
+                Turn::Not | Turn::ToBad => {}
+            }
+            verdict
         }
+        Err(NoWord { why, .. }) => {
+            match standing.failed(why.clone(), now) {
+                Turn::ToBad => {
+                    let then = moderation.on_failure.words();
+                    log::warn!("the moderator of policy {} fails: {why}; {then}", policy.name);
+                }
+                Turn::Not | Turn::ToGood => {}
+            }
+            return match moderation.on_failure {
+                OnFailure::Block => Err(UpstreamFault::NotModerated),
+                OnFailure::Allow => {
+                    gap.store(Some(Unmoderated::Wholly));
+                    Ok(())
+                }
+            };
+        }
+    };
+    match verdict {
+        Verdict::Clean => Ok(()),
+        Verdict::Forbidden => Err(UpstreamFault::Flagged),
     }
 }

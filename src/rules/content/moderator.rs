@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Allowed, escape};
+use super::{Allowed, Standing, escape};
 use crate::metrics::Moderated;
 use crate::wire::moderation::{Question, pictures};
+use crate::wire::sieve::Verdict;
 use crate::wire::texts::{Said, texts};
 
 /// Who is asked, and what to do without an answer.
@@ -18,6 +19,7 @@ pub struct Moderation {
     /// What it can judge besides text; of files and sounds, none can judge any.
     pub media: Allowed,
     pub on_failure: OnFailure,
+    pub standing: Arc<Standing>,
 }
 
 impl fmt::Debug for Moderation {
@@ -35,11 +37,30 @@ pub enum OnFailure {
     Allow,
 }
 
+impl OnFailure {
+    /// What becomes of requests, for events and the status.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Block => "requests are refused",
+            Self::Allow => "requests go on without its word",
+        }
+    }
+}
+
+/// Why there is no verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoWord {
+    /// As it is counted.
+    pub outcome: Moderated,
+    /// For an operator.
+    pub why: String,
+}
+
 /// A moderation service.
 #[async_trait]
 pub trait Moderator: Send + Sync {
     /// Judges what it is asked about, all of it in its time and not longer.
-    async fn judge(&self, questions: Vec<Question>) -> Moderated;
+    async fn judge(&self, questions: Vec<Question>) -> Result<Verdict, NoWord>;
 }
 
 /// What a moderator is asked about a checked body: all that its model will read, and its pictures if `media` has them.
