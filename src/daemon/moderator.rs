@@ -100,14 +100,17 @@ impl Moderator for HttpModerator {
         let Some(fleet) = self.0.fleet.upgrade() else { return Err(failed(Cause::Ours)) };
         let (service, patience) = (self.0.clone(), self.0.timeout);
         // Its connections live where names are looked up, whichever thread a request is served by.
-        let asked = fleet.runtime.spawn(timeout(patience, service.ask_all(questions)));
+        // And they end there when nobody waits here any more.
+        let mut asked = JoinSet::new();
+        asked.spawn_on(timeout(patience, service.ask_all(questions)), fleet.runtime.handle());
         drop(fleet);
-        match asked.await {
-            Ok(Ok(word)) => word.map_err(failed),
-            Ok(Err(_)) => {
+        match asked.join_next().await {
+            Some(Ok(Ok(word))) => word.map_err(failed),
+            Some(Ok(Err(_))) => {
                 Err(NoWord { outcome: Moderated::TimedOut, why: Cause::Silent(patience).to_string() })
             }
-            Err(broken) => Err(failed(broken.into())),
+            Some(Err(broken)) => Err(failed(broken.into())),
+            None => Err(failed(Cause::Ours)),
         }
     }
 }

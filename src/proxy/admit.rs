@@ -77,18 +77,22 @@ pub async fn admit(
             exchange.standing = quota::standing(&snapshot, caller, None);
             check_declared(session, &snapshot.caps).inspect_err(|error| count(error, metrics))?;
             let mut room = buffered.part();
-            let body = intake::read(session, &snapshot, &mut room, life).await.inspect_err(|no| {
-                if let NoBody::Refused(error) = no {
-                    count(error, metrics);
-                }
-            })?;
+            let counted = |no: &NoBody| match no {
+                NoBody::Refused(error) => count(error, metrics),
+                NoBody::Gone(_) => {}
+            };
+            let body = intake::read(session, &snapshot, &mut room, life).await.inspect_err(counted)?;
             let mut own = Stopwatch::started(Instant::now());
             let asked = request::check(&body).map_err(GatewayError::BadRequest)?;
             let entry = exchange.entry.insert(tenant.catalog.resolve(asked.alias())?.clone()).clone();
             let mut asking = Asking::default();
             if let Some(policy) = &entry.policy {
                 guard::check(policy, &entry, &asked, &body).await?;
-                asking = Asking::about(policy, &asked, &body, metrics)?;
+                let take = |bytes| {
+                    let mut room = buffered.part();
+                    room.grow(bytes, snapshot.clients.max_buffered).map(|()| room)
+                };
+                asking = Asking::about(policy, &asked, &body, metrics, take).inspect_err(counted)?;
             }
             let mut quota = quota::take(session, exchange, &entry, &asked, &body, &mut own).await?;
             let gap = asking.gap.clone();

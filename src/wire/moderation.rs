@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::scan::{Kind, Malformed, Scanner};
 use super::sieve::Verdict;
 
+/// What a text costs in memory besides its bytes, here and in a body: its place, its allocation, its quotes.
+const OF_A_TEXT: usize = 64;
+
 /// One question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
@@ -77,11 +80,11 @@ impl Question {
         }
     }
 
-    /// How many bytes it is about.
-    pub fn bytes(&self) -> usize {
+    /// How many bytes it takes in memory, about; its body takes no more.
+    pub fn weight(&self) -> usize {
         match self {
-            Self::Texts(texts) => texts.iter().map(String::len).sum(),
-            Self::Picture(url) => url.len(),
+            Self::Texts(texts) => texts.iter().map(|text| text.len() + OF_A_TEXT).sum(),
+            Self::Picture(url) => url.len() + OF_A_TEXT,
         }
     }
 
@@ -145,7 +148,7 @@ mod tests {
             picture.body(Some("omni")),
             br#"{"model":"omni","input":[{"type":"image_url","image_url":{"url":"data:,x"}}]}"#
         );
-        assert_eq!((two.bytes(), picture.bytes()), (10, 7));
+        assert_eq!((two.weight(), picture.weight()), (2 * 64 + 10, 64 + 7));
     }
 
     #[test]

@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 use super::moderator::{asked, model, outcomes, strict};
 use super::setup::Setup;
 use super::{ask, assert_blocked};
+use crate::kit::client::chat_request;
+use crate::kit::script::Step;
+use crate::kit::upstream::Upstream;
+use crate::kit::{DEADLINE, KEY};
 
 /// A request with these messages.
 fn messages(messages: &Value) -> String {
@@ -108,4 +112,31 @@ fn what_it_cannot_judge_is_refused_or_passes_as_configured() {
         assert_blocked(&daemon.client().chat(&with_parts(&json!([part, text]))), name);
         assert_eq!((outcomes(&daemon, "unjudged"), outcomes(&daemon, "flagged")), (2.0, 1.0), "{name}");
     }
+}
+
+#[test]
+fn what_it_is_asked_about_counts_as_memory_until_nobody_waits() {
+    let (model, moderator) = (model(), Upstream::always(vec![Step::Stall]));
+    let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 60s"))
+        .server("max_body: 64KiB")
+        .server("max_buffered: 128KiB")
+        .start();
+    // Itself, and twice itself for the moderator.
+    let long = ask(&"a".repeat(60 * 1024));
+    let mut client = daemon.client();
+    client.send(&chat_request(KEY, &ask(&"a".repeat(30 * 1024))));
+    moderator.wait_requests(1);
+    let taken = daemon.metric("byname_body_bytes").expect("a number");
+    assert!(taken > 60.0 * 1024.0, "{taken}");
+    let mut other = daemon.client();
+    let answer = other.chat(&long);
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (503, &json!("service_unavailable")));
+    assert_eq!(daemon.metric("byname_cap_exceeded_total{cap=\"max_buffered\"}"), Some(1.0));
+    assert_eq!(other.chat(&long.replace("general", "free")).status, 200);
+    drop(client);
+    assert!(moderator.wait_closed(0, DEADLINE), "it was not left");
+    daemon.wait_metric("byname_body_bytes", 0.0);
+    let lines = daemon.log_lines(3);
+    assert_eq!((&lines[0]["reason"], &lines[2]["status"]), (&json!("max_buffered"), &json!(499)));
+    assert_eq!(outcomes(&daemon, "timeout") + outcomes(&daemon, "error"), 0.0);
 }

@@ -12,6 +12,7 @@ pub struct Setup {
     policy: String,
     alias: String,
     tenant: String,
+    server: String,
     environment: Vec<(String, String)>,
     /// How long a backend may be silent.
     silence: &'static str,
@@ -28,6 +29,7 @@ impl Setup {
             policy: policy.to_owned(),
             alias: String::new(),
             tenant: String::new(),
+            server: String::new(),
             environment: Vec::new(),
             silence: "8s",
             total: "30s",
@@ -43,6 +45,12 @@ impl Setup {
     /// A line of the tenant.
     pub fn tenant(mut self, line: &str) -> Self {
         self.tenant.push_str(&format!("    {line}\n"));
+        self
+    }
+
+    /// A line of the server.
+    pub fn server(mut self, line: &str) -> Self {
+        self.server.push_str(&format!("  {line}\n"));
         self
     }
 
@@ -65,10 +73,10 @@ impl Setup {
     }
 
     pub fn gateway(&self) -> Gateway {
-        let Self { backends, policy, alias, tenant, environment, silence, total } = self;
+        let Self { backends, policy, alias, tenant, server, environment, silence, total } = self;
         let routes = format!("routes: [ {{ pool: main, model: \"{MODEL}\" }} ]");
         let gateway = Gateway::new().config_text(&format!(
-            "server:\n  listen: \"{{listen}}\"\n  admin: \"{{admin}}\"\npools:\n  main:\n    \
+            "server:\n  listen: \"{{listen}}\"\n  admin: \"{{admin}}\"\n{server}pools:\n  main:\n    \
              backends: [ {} ]\n    balance: round_robin\n    \
              timeouts: {{ connect: 2s, first_byte: {silence}, idle: {silence}, total: {total} }}\n\
              policies:\n  p: {{ {policy} }}\ntenants:\n  acme:\n{tenant}    \
