@@ -10,6 +10,7 @@ use super::setup::Setup;
 use crate::kit::DEADLINE;
 use crate::kit::daemon::Daemon;
 use crate::kit::script::{Step, whole};
+use crate::kit::tls::{Cert, TlsFront};
 use crate::kit::upstream::Upstream;
 
 /// The events about moderators: level and message.
@@ -84,6 +85,17 @@ fn a_name_that_leads_nowhere_is_told() {
     let daemon = Setup::new(&[&model], policy).start();
     assert_eq!(daemon.client().chat(&ask("hello")).status, 403);
     wait_event(&daemon, "fails: its name leads nowhere: ");
+}
+
+#[test]
+fn a_certificate_that_nobody_knows_is_told() {
+    let (model, moderator) = (model(), super::moderator::strict());
+    let front = TlsFront::start(moderator.addr(), Cert::Good, &["http/1.1"]);
+    let policy = format!("moderator: {{ url: \"https://{}/v1/moderations\", timeout: 8s }}", front.addr());
+    let daemon = Setup::new(&[&model], &policy).start();
+    assert_eq!(daemon.client().chat(&ask("hello")).status, 403);
+    wait_event(&daemon, "fails: no TLS connection can be made: ");
+    assert!(moderator.requests().is_empty());
 }
 
 #[test]
