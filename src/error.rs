@@ -84,6 +84,8 @@ pub enum Blocker {
     Moderator,
     /// Nobody: that moderator did not answer, and without its word nothing may go on.
     NoModerator,
+    /// Nobody: a part of the request is of a kind that the moderator cannot judge.
+    Unjudged,
 }
 
 impl Blocker {
@@ -95,6 +97,7 @@ impl Blocker {
             Self::Answer => "blocked_answer",
             Self::Moderator => "blocked_by_moderator",
             Self::NoModerator => "moderator_failed",
+            Self::Unjudged => "blocked_unjudged",
         }
     }
 }

@@ -389,6 +389,8 @@ pub struct ModeratorPlan {
     pub key: Option<SecretRef>,
     /// The model that it is asked for, if it has several.
     pub model: Option<ModelName>,
+    /// What it can judge besides text: pictures or nothing.
+    pub media: Allowed,
     /// For everything up to its answer's end.
     pub timeout: Duration,
     pub on_failure: OnFailure,

@@ -1,7 +1,6 @@
 //! Content policies made ready: lists of words are read, patterns compiled, moderators given what they need.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,8 +36,7 @@ pub fn policies(
         let way = Way::to("policies").field(plan.name.as_str());
         let before = obstacles.len();
         let denied = denied(plan, &way, obstacles);
-        let moderation =
-            plan.moderator.as_ref().map(|of| moderation(of, plan, &way, fleet, obstacles, not_wise));
+        let moderation = plan.moderator.as_ref().map(|of| moderation(of, &way, fleet, obstacles, not_wise));
         if obstacles.len() > before {
             continue;
         }
@@ -133,7 +131,6 @@ fn read(path: &Path) -> Result<String, String> {
 
 fn moderation(
     plan: &ModeratorPlan,
-    policy: &PolicyPlan,
     way: &Way,
     fleet: &Arc<Fleet>,
     obstacles: &mut Vec<Fault>,
@@ -148,10 +145,11 @@ fn moderation(
             return None;
         }
     };
-    let mut hasher = DefaultHasher::new();
-    ("moderator", &policy.name, &plan.host, plan.port).hash(&mut hasher);
-    match HttpModerator::new(plan, key.as_ref(), hasher.finish() & !(1 << 63), fleet) {
-        Some(moderator) => Some(Moderation { moderator: Arc::new(moderator), on_failure: plan.on_failure }),
+    match HttpModerator::new(plan, key.as_ref(), fleet) {
+        Some(moderator) => {
+            let (moderator, standing) = (Arc::new(moderator), Arc::default());
+            Some(Moderation { moderator, media: plan.media, on_failure: plan.on_failure, standing })
+        }
         None => {
             let wrong = "has bytes that cannot stand in a header";
             obstacles.push(Fault::obstacle(way, wrong, "put the plain key there"));

@@ -18,10 +18,12 @@ pub enum Moderated {
     TimedOut,
     /// Nothing that could be understood.
     Failed,
+    /// It was not asked about a part that it cannot judge.
+    Unjudged,
 }
 
 impl Moderated {
-    const ALL: [Self; 4] = [Self::Clean, Self::Flagged, Self::TimedOut, Self::Failed];
+    const ALL: [Self; 5] = [Self::Clean, Self::Flagged, Self::TimedOut, Self::Failed, Self::Unjudged];
 
     /// The label's text.
     fn label(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Moderated {
             Self::Flagged => "flagged",
             Self::TimedOut => "timeout",
             Self::Failed => "error",
+            Self::Unjudged => "unjudged",
         }
     }
 }
@@ -43,7 +46,7 @@ pub struct PolicyMetrics {
 
 impl PolicyMetrics {
     pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let help = "Requests that a moderator was asked about.";
+        let help = "Requests that a moderator was asked about, or could not be.";
         let opts = Opts::new("moderations_total", help);
         let moderations = registered(registry, IntCounterVec::new(opts, &["policy", "outcome"])?)?;
         let opts = HistogramOpts::new("moderation_seconds", "How long a moderator took to answer.");
@@ -64,6 +67,11 @@ impl PolicyMetrics {
     pub fn moderated(&self, policy: &str, outcome: Moderated, seconds: f64) {
         self.moderations.with_label_values(&[policy, outcome.label()]).inc();
         self.seconds.with_label_values(&[policy]).observe(seconds);
+    }
+
+    /// Counts a request with a part that a moderator cannot be asked about.
+    pub fn unjudged(&self, policy: &str) {
+        self.moderations.with_label_values(&[policy, Moderated::Unjudged.label()]).inc();
     }
 
     /// Forgets the series of policies that are no more.

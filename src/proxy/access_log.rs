@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::exchange::{Client, Exchange, Relay, Stage};
 use super::lines::{Lines, Priority};
+use super::moderation::Unmoderated;
 use super::trace::{self, Ended};
 use super::verdict;
 use crate::config::plan::LogForm;
@@ -36,6 +37,9 @@ struct Line<'a> {
     code: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    /// What a moderator has not judged of a request that went on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moderation: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backend: Option<&'a str>,
     attempts: usize,
@@ -125,6 +129,7 @@ pub fn remember(log: &Lines, metrics: &Metrics, exchange: &mut Exchange) {
         status,
         code: error.as_ref().map(|error| error.public().code),
         reason: error.as_ref().map(|error| error.reason()),
+        moderation: relay.and_then(|relay| relay.gap.load()).map(Unmoderated::label),
         backend,
         attempts: relay.map_or(0, Relay::attempts),
         bytes_up: relay.map_or(0, |relay| relay.bytes_up),

@@ -14,6 +14,7 @@ use super::guard;
 use super::held::{Control, Permit};
 use super::intake::{self, NoBody};
 use super::life::Life;
+use super::moderation::Asking;
 use super::quota::{self, Prompt};
 use super::shield::Shield;
 use super::stopwatch::Stopwatch;
@@ -76,28 +77,35 @@ pub async fn admit(
             exchange.standing = quota::standing(&snapshot, caller, None);
             check_declared(session, &snapshot.caps).inspect_err(|error| count(error, metrics))?;
             let mut room = buffered.part(&tenant.buffered);
-            let body = intake::read(session, &snapshot, &mut room, life).await.inspect_err(|no| {
-                if let NoBody::Refused(error) = no {
-                    count(error, metrics);
-                }
-            })?;
+            let counted = |no: &NoBody| match no {
+                NoBody::Refused(error) => count(error, metrics),
+                NoBody::Gone(_) => {}
+            };
+            let body = intake::read(session, &snapshot, &mut room, life).await.inspect_err(counted)?;
             let mut own = Stopwatch::started(Instant::now());
             let asked = request::check(&body).map_err(GatewayError::BadRequest)?;
             let entry = exchange.entry.insert(tenant.catalog.resolve(asked.alias())?.clone()).clone();
+            let mut asking = Asking::default();
             if let Some(policy) = &entry.policy {
                 guard::check(policy, &entry, &asked, &body).await?;
+                let take = |bytes| {
+                    let mut room = buffered.part(&tenant.buffered);
+                    room.grow(bytes, &intake::bounds(&snapshot)).map(|()| room)
+                };
+                asking = Asking::about(policy, &asked, &body, metrics, take).inspect_err(counted)?;
             }
             let mut quota = quota::take(session, exchange, &entry, &asked, &body, &mut own).await?;
+            let gap = asking.gap.clone();
             let mut permit = None;
             if let Some(policy) = &entry.policy {
                 if quota.prompt.estimated == 0 && guard::needs_prompt(policy, &asked) {
                     quota.prompt = Prompt::weighed(&entry, &body);
                 }
-                permit = guard::ask(policy, &body, metrics);
+                permit = asking.ask(policy, metrics);
             }
             let version = session.req_header().version;
             let patches = patches(&body, &asked, &entry.ids);
-            let incoming = Incoming { request: asked, quota, body, patches, room, version, own };
+            let incoming = Incoming { request: asked, quota, body, patches, room, version, own, gap };
             Ok(Admitted::Relay(relay(exchange, incoming, &entry, life), permit))
         }
     }

@@ -11,6 +11,7 @@ use uuid::fmt::Hyphenated;
 
 use super::gathered::Gathered;
 use super::held::{Control, WayBack};
+use super::moderation::Gap;
 use super::quota::Quota;
 use super::stopwatch::Stopwatch;
 use super::trace::{Following, Leg};
@@ -110,6 +111,8 @@ pub struct Relay {
     pub bytes_up: usize,
     /// Our own share of the time until the request is on its way; that of the answer is with `control`.
     pub own: Stopwatch,
+    /// Whether it goes on without a moderator's word.
+    pub gap: Gap,
     _in_flight: Counted,
     /// The room in memory that the body takes.
     room: Option<Part>,
@@ -232,6 +235,7 @@ pub struct Incoming {
     pub version: Version,
     /// Runs since the last byte of the body was read.
     pub own: Stopwatch,
+    pub gap: Gap,
 }
 
 impl Relay {
@@ -243,7 +247,7 @@ impl Relay {
         began: Instant,
         entry: &AliasEntry,
     ) -> Self {
-        let Incoming { request, quota, body, patches, room, version, own } = incoming;
+        let Incoming { request, quota, body, patches, room, version, own, gap } = incoming;
         Self {
             request,
             quota,
@@ -270,6 +274,7 @@ impl Relay {
             _in_flight: Counted::new(&entry.metrics.in_flight),
             bytes_up: body.len(),
             own,
+            gap,
             room: Some(room),
             body,
         }

@@ -1,17 +1,13 @@
-//! The content policy of an alias: what a request may not hold or say, and who else is asked about it.
+//! The content policy of an alias: what a request may not hold or say.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
-use super::held::Permit;
 use super::quota::Prompt;
-use crate::error::{BadRequest, Blocker, GatewayError, UpstreamFault};
-use crate::metrics::{Metrics, Moderated};
+use crate::error::{BadRequest, Blocker, GatewayError};
 use crate::rules::catalog::AliasEntry;
-use crate::rules::content::{Answers, OnFailure, Policy, conversation};
+use crate::rules::content::{Answers, Policy};
 use crate::wire::request::{ChatRequest, Media};
 
 /// A longer body is looked through on a thread of its own, in bytes: what nearly matches takes many times as long
@@ -53,34 +49,4 @@ pub async fn check(
 /// Whether the length of the prompt must be known, for an answer that we may have to end ourselves.
 pub fn needs_prompt(policy: &Policy, request: &ChatRequest) -> bool {
     policy.answers == Answers::Screened && request.usage_asked()
-}
-
-/// Asks the moderator of a policy, if it has one, while everything else goes on. The answer is not let go
-/// before the moderator has spoken.
-pub fn ask(policy: &Arc<Policy>, body: &[u8], metrics: &Arc<Metrics>) -> Option<Permit> {
-    policy.moderation.as_ref()?;
-    let texts = conversation(body);
-    if texts.is_empty() {
-        return None;
-    }
-    let (tell, permit) = oneshot::channel();
-    let (policy, metrics) = (policy.clone(), metrics.clone());
-    tokio::spawn(async move {
-        let Some(moderation) = &policy.moderation else { return };
-        let asked = Instant::now();
-        let judgement = moderation.moderator.judge(texts).await;
-        let seconds = asked.elapsed().as_secs_f64();
-        metrics.policies.moderated(policy.name.as_str(), judgement, seconds);
-        // A client that has left does not wait for it.
-        let _ = tell.send(meaning(judgement, moderation.on_failure));
-    });
-    Some(permit)
-}
-
-fn meaning(judgement: Moderated, on_failure: OnFailure) -> Result<(), UpstreamFault> {
-    match (judgement, on_failure) {
-        (Moderated::Clean, _) | (Moderated::TimedOut | Moderated::Failed, OnFailure::Allow) => Ok(()),
-        (Moderated::Flagged, _) => Err(UpstreamFault::Flagged),
-        (Moderated::TimedOut | Moderated::Failed, OnFailure::Block) => Err(UpstreamFault::NotModerated),
-    }
 }

@@ -89,9 +89,15 @@ pub async fn read(
     .await
 }
 
+/// What the bodies of all, and of one tenant, may take.
+pub fn bounds(snapshot: &Snapshot) -> Bounds {
+    let tenants = snapshot.tenants.len();
+    Bounds { all: snapshot.clients.max_buffered, one: snapshot.caps.max_body, tenants }
+}
+
 async fn gather(session: &mut HttpSession, snapshot: &Snapshot, room: &mut Part) -> Result<Bytes, NoBody> {
     let max = snapshot.caps.max_body;
-    let bounds = Bounds { all: snapshot.clients.max_buffered, one: max, tenants: snapshot.tenants.len() };
+    let bounds = bounds(snapshot);
     let Some(first) = next(session).await? else { return Ok(Bytes::new()) };
     if first.len() > max {
         return Err(GatewayError::TooLarge.into());

@@ -15,6 +15,7 @@ mod held;
 mod intake;
 pub mod life;
 pub mod lines;
+mod moderation;
 mod network;
 mod next;
 pub mod peer;

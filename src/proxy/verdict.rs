@@ -93,6 +93,7 @@ pub fn after_failure(
 pub fn settle(relay: &mut Relay, entry: &AliasEntry, fault: UpstreamFault, now: Tick) {
     let meaning = failover::judge(fault);
     let (wait, sent) = (relay.retry_after.unwrap_or(COOL_DOWN), relay.sent());
+    let answered = relay.tally.first_useful.is_some();
     relay.failures = match (meaning.told, relay.failures) {
         (Told::Busy, Failures::None) => Failures::Busy(wait),
         (Told::Busy, Failures::Busy(sooner)) => Failures::Busy(sooner.min(wait)),
@@ -100,8 +101,9 @@ pub fn settle(relay: &mut Relay, entry: &AliasEntry, fault: UpstreamFault, now: 
     };
     close(relay, entry, |attempt, route, backend| {
         backend.metrics.failed(fault.label());
-        // A long answer that ran out of the request's whole time says nothing of its backend.
-        let too_long = fault == UpstreamFault::TotalTimeout && sent == Sent::Some;
+        // A long answer that ran out of the request's whole time says nothing of its backend, nor does one that waited
+        // for a moderator.
+        let too_long = fault == UpstreamFault::TotalTimeout && (sent == Sent::Some || answered);
         let blame = if too_long { Blame::Nobody } else { meaning.blame };
         let turned = match blame {
             Blame::Failing => attempt.failed(now),

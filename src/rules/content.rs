@@ -17,14 +17,16 @@ mod pattern;
 mod run;
 mod scan;
 mod screen;
+mod standing;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 pub use self::matcher::{MAX_SIZE, Matcher};
-pub use self::moderator::{Moderation, Moderator, OnFailure, conversation};
+pub use self::moderator::{Moderation, Moderator, NoWord, OnFailure, questions};
 pub use self::pattern::{Flaw, Pattern};
 use self::screen::Screen;
+pub use self::standing::{Standing, Trouble, Turn};
 use crate::names::PolicyName;
 use crate::wire::request::Media;
 use crate::wire::sieve::Sieve;

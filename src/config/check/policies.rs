@@ -51,7 +51,7 @@ fn policy(named: &Named<'_>, out: &mut Complaints) -> Result<PolicyPlan, Told> {
     };
     let max_prompt_tokens =
         fields.or("max_prompt_tokens", None, out, |at, out| whole(at, PROMPT_BOUNDS, out).map(Some));
-    let media = fields.or("modalities", Allowed::ALL, out, modalities);
+    let media = fields.or("modalities", Allowed::ALL, out, |at, out| modalities(at, &MODALITIES, out));
     let moderator = fields.or("moderator", None, out, |at, out| moderator::moderator(at, out).map(Some));
     screened?;
     idle?;
@@ -65,10 +65,12 @@ fn policy(named: &Named<'_>, out: &mut Complaints) -> Result<PolicyPlan, Told> {
     })
 }
 
-fn modalities(at: &At<'_>, out: &mut Complaints) -> Result<Allowed, Told> {
+/// Reads a list of some of these.
+fn modalities(at: &At<'_>, all: &[&'static str], out: &mut Complaints) -> Result<Allowed, Told> {
+    let known: Vec<_> = all.iter().map(|name| (*name, *name)).collect();
     let mut listed = Vec::new();
     every(at.items(out)?.map(|at| {
-        let name = one_of(&at, "modality", &MODALITIES.map(|name| (name, name)), out)?;
+        let name = one_of(&at, "modality", &known, out)?;
         if listed.contains(&name) {
             return Err(at.complain(out, "is listed twice", "keep one of them"));
         }

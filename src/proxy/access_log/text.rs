@@ -24,6 +24,7 @@ impl Line<'_> {
         say("alias", shown(&self.alias));
         say("code", shown(&self.code));
         say("reason", shown(&self.reason));
+        say("moderation", shown(&self.moderation));
         say("backend", shown(&self.backend));
         say("attempts", Some(&self.attempts));
         say("bytes_up", Some(&self.bytes_up));
@@ -63,6 +64,7 @@ mod tests {
             status: 200,
             code: None,
             reason: None,
+            moderation: None,
             backend: Some("[::1]:80"),
             attempts: 2,
             bytes_up: 3,
