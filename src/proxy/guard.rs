@@ -1,10 +1,12 @@
 //! The content policy of an alias: what a request may not hold or say, and who else is asked about it.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use once_cell::sync::Lazy;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::held::Permit;
 use super::quota::Prompt;
@@ -14,9 +16,17 @@ use crate::rules::catalog::AliasEntry;
 use crate::rules::content::{Answers, OnFailure, Policy, conversation};
 use crate::wire::request::{ChatRequest, Media};
 
-/// A longer body is looked through on a thread of its own, in bytes: what nearly matches takes many times as long
-/// as ordinary text, and nobody else shall wait for it.
+/// A longer body is looked through on a thread of its own, in bytes, so that nobody else waits for it.
 const LONG: usize = 128 * 1024;
+/// And so is a shorter one that takes more work than this, in units of a few nanoseconds: what nearly matches may
+/// take many times as long as ordinary text.
+const MAX_WORK: usize = 100_000;
+
+/// Half of the cores, for bodies that take long: the other half goes on serving.
+static SEATS: Lazy<Arc<Semaphore>> = Lazy::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    Arc::new(Semaphore::new((cores / 2).max(1)))
+});
 
 /// Checks a request against the policy of its alias.
 ///
@@ -40,14 +50,29 @@ pub async fn check(
         let wrong = "are longer than this model may be asked";
         return Err(GatewayError::BadRequest(BadRequest::field("messages", wrong)));
     }
-    let forbidden = if body.len() > LONG && policy.denied.is_some() {
-        let (policy, body) = (policy.clone(), body.clone());
-        let looked = tokio::task::spawn_blocking(move || policy.forbids(&body)).await;
-        looked.map_err(|_| GatewayError::Internal("policy_unread"))?
-    } else {
-        policy.forbids(body)
+    let soon = if body.len() > LONG { None } else { policy.forbids_soon(body, MAX_WORK) };
+    let forbidden = match soon {
+        Some(forbidden) => forbidden,
+        None => forbids_apart(policy, body).await?,
     };
     if forbidden { Err(GatewayError::Blocked(Blocker::Prompt)) } else { Ok(()) }
+}
+
+/// Looks through a body on a thread of its own, when one of the seats is free.
+async fn forbids_apart(policy: &Arc<Policy>, body: &Bytes) -> Result<bool, GatewayError> {
+    if policy.denied.is_none() {
+        return Ok(false);
+    }
+    let unread = GatewayError::Internal("policy_unread");
+    let Ok(seat) = SEATS.clone().acquire_owned().await else { return Err(unread) };
+    let (policy, body) = (policy.clone(), body.clone());
+    let looked = tokio::task::spawn_blocking(move || {
+        let forbidden = policy.forbids(&body);
+        // It is taken up to the end, also when the client leaves.
+        drop(seat);
+        forbidden
+    });
+    looked.await.map_err(|_| unread)
 }
 
 /// Whether the length of the prompt must be known, for an answer that we may have to end ourselves.

@@ -48,7 +48,8 @@ pub(super) enum Kind {
     Text(String),
     Regex {
         hir: Hir,
-        automaton: NFA,
+        /// How much memory its automaton takes, in bytes.
+        size: usize,
     },
 }
 
@@ -91,8 +92,8 @@ impl Pattern {
         {
             return Ok(Self(Kind::Text(text.to_owned())));
         }
-        let automaton = automaton(&hir)?;
-        Ok(Self(Kind::Regex { hir, automaton }))
+        let size = automaton(&hir)?.memory_usage();
+        Ok(Self(Kind::Regex { hir, size }))
     }
 
     /// How much memory it takes, about, in bytes.
@@ -101,7 +102,7 @@ impl Pattern {
         const NODES: usize = 16;
         match &self.0 {
             Kind::Word(text) | Kind::Text(text) => text.len() * NODES,
-            Kind::Regex { automaton, .. } => size_of::<NFA>() + automaton.memory_usage(),
+            Kind::Regex { size, .. } => size_of::<NFA>() + size,
         }
     }
 
