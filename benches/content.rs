@@ -187,8 +187,9 @@ fn main() {
     }
     // Ever new, so that nothing that was remembered is of use.
     for (name, patterns) in [
+        ("1,000 of one beginning, never the same", alike("secret.{0,30}plan@!")),
         ("1,000 of one beginning that part behind it, never the same", parting()),
-        ("10 expressions that begin with anything, never the same", loose()),
+        (r"[a-z]e.{0,500}bomb, never the same", one(r"[a-z]e.{0,500}bomb")),
     ] {
         let (policy, body) = (policy(patterns), request(&restless()));
         let cost = micros_a_kb(&body, rounds, length, || {
