@@ -227,6 +227,22 @@ proptest! {
         prop_assert_eq!(matcher.walks(folded.as_bytes(), &mut { Work::ENDLESS }), Ok(alone));
     }
 
+    /// What a reader of the expression would expect of a text as it was written.
+    #[test]
+    fn blanks_in_expressions_are_found_as_they_are_written(
+        atoms in prop::collection::vec(
+            prop::sample::select(vec!["a", "b", r"\s", r"\s+", r"\s*", " ", "(a |b)", r"\s?", r"[\s]{2,3}", r"(\s\sb|-)", r"\n\n"]),
+            1..7,
+        ),
+        text in "[ab \n\t-]{0,12}",
+    ) {
+        let source = atoms.concat();
+        let Ok(pattern) = Pattern::regex(&source) else { return Ok(()) };
+        if regex_automata::meta::Regex::new(&source).unwrap().is_match(&text) {
+            prop_assert!(Matcher::new(vec![pattern]).unwrap().finds(&text), "{:?} in {:?}", source, text);
+        }
+    }
+
     #[test]
     fn no_text_is_too_odd(text in tricky(), word in tricky()) {
         static ODD: Lazy<Matcher> = Lazy::new(|| regexes(&[r"\b\w+\b.{0,3}爆", "a.*m", r"\bか"]));
