@@ -22,11 +22,15 @@ const LONG: usize = 128 * 1024;
 /// take many times as long as ordinary text.
 const MAX_WORK: usize = 100_000;
 
-/// Half of the cores, for bodies that take long: the other half goes on serving.
-static SEATS: Lazy<Arc<Semaphore>> = Lazy::new(|| {
+/// Half of the cores, for long bodies: the other half goes on serving.
+static LONG_SEATS: Lazy<Arc<Semaphore>> = Lazy::new(|| seats(2));
+/// A quarter, for bodies that take long: those that are only long need not wait for them.
+static HARD_SEATS: Lazy<Arc<Semaphore>> = Lazy::new(|| seats(4));
+
+fn seats(share: usize) -> Arc<Semaphore> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    Arc::new(Semaphore::new((cores / 2).max(1)))
-});
+    Arc::new(Semaphore::new((cores / share).max(1)))
+}
 
 /// Checks a request against the policy of its alias.
 ///
@@ -50,27 +54,37 @@ pub async fn check(
         let wrong = "are longer than this model may be asked";
         return Err(GatewayError::BadRequest(BadRequest::field("messages", wrong)));
     }
-    let soon = if body.len() > LONG { None } else { policy.forbids_soon(body, MAX_WORK) };
+    if policy.denied.is_none() {
+        return Ok(());
+    }
+    let soon = if body.len() > LONG {
+        let work = MAX_WORK * (body.len() / LONG);
+        apart(&LONG_SEATS, policy, body, move |policy, body| policy.forbids_soon(body, work)).await?
+    } else {
+        policy.forbids_soon(body, MAX_WORK)
+    };
     let forbidden = match soon {
         Some(forbidden) => forbidden,
-        None => forbids_apart(policy, body).await?,
+        None => apart(&HARD_SEATS, policy, body, Policy::forbids).await?,
     };
     if forbidden { Err(GatewayError::Blocked(Blocker::Prompt)) } else { Ok(()) }
 }
 
 /// Looks through a body on a thread of its own, when one of the seats is free.
-async fn forbids_apart(policy: &Arc<Policy>, body: &Bytes) -> Result<bool, GatewayError> {
-    if policy.denied.is_none() {
-        return Ok(false);
-    }
+async fn apart<T: Send + 'static>(
+    seats: &Arc<Semaphore>,
+    policy: &Arc<Policy>,
+    body: &Bytes,
+    look: impl FnOnce(&Policy, &[u8]) -> T + Send + 'static,
+) -> Result<T, GatewayError> {
     let unread = GatewayError::Internal("policy_unread");
-    let Ok(seat) = SEATS.clone().acquire_owned().await else { return Err(unread) };
+    let Ok(seat) = seats.clone().acquire_owned().await else { return Err(unread) };
     let (policy, body) = (policy.clone(), body.clone());
     let looked = tokio::task::spawn_blocking(move || {
-        let forbidden = policy.forbids(&body);
+        let found = look(&policy, &body);
         // It is taken up to the end, also when the client leaves.
         drop(seat);
-        forbidden
+        found
     });
     looked.await.map_err(|_| unread)
 }
