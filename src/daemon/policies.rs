@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::fleet::Fleet;
 use super::moderator::HttpModerator;
 use super::secrets::{secret, unwise};
-use crate::config::place::{Fault, Way};
+use crate::config::place::{Fault, Way, Weight};
 use crate::config::plan::{DenyPlan, ModeratorPlan, Plan, PolicyPlan};
 use crate::metrics::Metrics;
 use crate::names::PolicyName;
@@ -16,6 +16,8 @@ use crate::rules::content::{Flaw, Matcher, Moderation, Pattern, Policy};
 
 /// The largest file of words that is read, in bytes.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
+/// More ways to go on behind one beginning make a text that repeats it slow to look through.
+const MAX_WAYS: usize = 256;
 /// Of the lines of one file that cannot be used, so many are told.
 const MAX_TOLD: usize = 20;
 
@@ -40,6 +42,7 @@ pub fn policies(
         if obstacles.len() > before {
             continue;
         }
+        not_wise.extend(denied.as_ref().and_then(|denied| crowded(denied, &way)));
         if plan.moderator.is_some() {
             metrics.policies.has_moderator(plan.name.as_str());
         }
@@ -90,6 +93,20 @@ fn denied(plan: &PolicyPlan, way: &Way, obstacles: &mut Vec<Fault>) -> Option<Ma
     Matcher::new(patterns)
         .map_err(|Flaw { wrong, mend }| obstacles.push(Fault::obstacle(way, wrong, mend)))
         .ok()
+}
+
+/// Expressions that begin alike and then part.
+fn crowded(denied: &Matcher, way: &Way) -> Option<Fault> {
+    let ways = denied.ways();
+    (ways > MAX_WAYS).then(|| Fault {
+        way: way.clone().field("deny"),
+        wrong: format!(
+            "has expressions that begin alike and go on in {ways} ways: texts that repeat such a beginning take \
+             long to look through"
+        ),
+        mend: "write what stands between the beginning and the rest alike in all of them, such as .{0,40}".to_owned(),
+        weight: Weight::Unwise,
+    })
 }
 
 /// The words of a file: one a line, without blank lines and those that begin with `#`.
@@ -184,6 +201,18 @@ mod tests {
         ];
         assert_eq!(listed_in(&format!("one\n{long}\n\u{200b}\n")), Err(told));
         assert_eq!(listed_in(&"\u{200b}\n".repeat(1000)).map_err(|told| told.len()), Err(MAX_TOLD));
+    }
+
+    #[test]
+    fn expressions_that_begin_alike_are_to_go_on_alike() {
+        let told = |source: &dyn Fn(usize) -> String| {
+            let patterns = (0..400).map(|n| Pattern::regex(&source(n)).unwrap()).collect();
+            crowded(&Matcher::new(patterns).unwrap(), &Way::to("policies").field("p"))
+                .map(|fault| fault.wrong)
+        };
+        assert_eq!(told(&|n| format!("secret.{{0,40}}plan{n}")), None);
+        let told = told(&|n| format!("secret.{{0,{}}}plan", n + 1));
+        assert!(told.is_some_and(|told| told.starts_with("has expressions that begin alike and go on in")));
     }
 
     #[test]
