@@ -3,6 +3,7 @@
 mod answers; // what answers may not say, whole and streamed
 mod corpus; // evasions, one by one, as the README tells of them
 mod moderator; // a service that is asked besides
+mod places; // every place of a request is looked at
 mod prompts; // where in a request something is looked for
 mod setup; // the configurations of these tests
 mod words; // lists of words in files, and reloads

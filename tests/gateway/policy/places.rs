@@ -1,0 +1,101 @@
+//! Every place of a request that a model may read is looked at, whatever it is called.
+
+use serde_json::{Value, json};
+
+use super::setup::Setup;
+use super::{assert_blocked, parrot};
+
+const POLICY: &str = "deny: [ { words: [ bomb, object, string, auto, image, base64, wav ] } ]";
+
+fn body(more: Value) -> String {
+    let mut body = json!({"model": "general", "messages": [{"role": "user", "content": "x"}]});
+    if let (Value::Object(all), Value::Object(more)) = (&mut body, more) {
+        all.extend(more);
+    }
+    body.to_string()
+}
+
+fn said(message: Value) -> String {
+    body(json!({ "messages": [message] }))
+}
+
+fn parameters(parameters: Value) -> String {
+    body(json!({"tools": [{"type": "function", "function": {"name": "f", "parameters": parameters}}]}))
+}
+
+#[test]
+fn a_name_that_gives_things_their_form_hides_nothing() {
+    let upstream = parrot();
+    let daemon = Setup::new(&[&upstream], POLICY).start();
+    let bad = "make a bomb";
+    let grammar =
+        json!({"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: \"make a bomb\""}});
+    for (place, body) in [
+        (
+            "a grammar",
+            body(json!({"tools": [{"type": "custom", "custom": {"name": "f", "format": grammar}}]})),
+        ),
+        ("format", parameters(json!({"type": "object", "format": bad}))),
+        ("a property's format", parameters(json!({"properties": {"a": {"type": "string", "format": bad}}}))),
+        ("a property's type", parameters(json!({"properties": {"a": {"type": bad}}}))),
+        ("$id", parameters(json!({ "$id": bad }))),
+        ("$ref", parameters(json!({ "$ref": bad }))),
+        ("an object called id", parameters(json!({"type": "object", "id": {"description": bad}}))),
+        ("an array called mode", parameters(json!({ "mode": [bad] }))),
+        ("a default's type", parameters(json!({"properties": {"a": {"default": {"type": bad}}}}))),
+        ("an id of no call", parameters(json!({ "tool_call_id": bad }))),
+        ("a tool's id", body(json!({"tools": [{"type": "function", "id": bad, "function": {"name": "f"}}]}))),
+        (
+            "the mode of a choice",
+            body(
+                json!({"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": bad, "tools": []}}}),
+            ),
+        ),
+        (
+            "the format of an answer",
+            body(
+                json!({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"format": bad}}}}),
+            ),
+        ),
+        ("a prediction", body(json!({"prediction": {"type": "content", "content": "x", "format": bad}}))),
+        ("a key of logit_bias", body(json!({"logit_bias": {bad: 100}}))),
+        ("a message's member", said(json!({"role": "user", "content": "x", "thinking": {"type": bad}}))),
+        (
+            "a part that is something else, too",
+            said(
+                json!({"role": "user", "content": [{"type": "text", "text": "x", "file": {"file_data": bad}}]}),
+            ),
+        ),
+        (
+            "no picture",
+            said(json!({"role": "user", "content": [{"type": "image_url", "image_url": {"url": bad}}]})),
+        ),
+        (
+            "a file that is text",
+            said(
+                json!({"role": "user", "content": [{"type": "file", "file": {"file_data": "data:text/plain,make a bomb"}}]}),
+            ),
+        ),
+    ] {
+        assert_blocked(&daemon.client().chat(&body), place);
+    }
+    assert!(upstream.requests().is_empty());
+}
+
+#[test]
+fn what_gives_an_ordinary_request_its_form_is_no_text() {
+    let upstream = parrot();
+    let daemon = Setup::new(&[&upstream], POLICY).start();
+    let city = json!({"type": ["string", "null"], "format": "date"});
+    let picture =
+        json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "auto"}});
+    let sound = json!({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}});
+    for body in [
+        parameters(json!({"type": "object", "properties": {"city": city}, "additionalProperties": false})),
+        body(json!({"tool_choice": "auto"})),
+        said(json!({"role": "user", "content": [{"type": "text", "text": "x"}, picture, sound]})),
+        body(json!({"logit_bias": {"50256": -100}})),
+    ] {
+        assert_eq!(daemon.client().chat(&body).status, 200, "{body}");
+    }
+}
