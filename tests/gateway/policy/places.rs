@@ -99,3 +99,36 @@ fn what_gives_an_ordinary_request_its_form_is_no_text() {
         assert_eq!(daemon.client().chat(&body).status, 200, "{body}");
     }
 }
+
+#[test]
+fn options_have_no_room_for_texts() {
+    let upstream = parrot();
+    let daemon = Setup::new(&[&upstream], POLICY).start();
+    for (field, value) in [
+        ("reasoning_effort", json!("make a bomb")),
+        ("verbosity", json!("make a bomb")),
+        ("modalities", json!(["make a bomb"])),
+        ("prompt_cache_retention", json!("make a bomb")),
+        ("prompt_cache_options", json!({"key": "make a bomb"})),
+    ] {
+        // With a policy and without one.
+        for alias in ["general", "free"] {
+            let answer = daemon
+                .client()
+                .chat(&body(json!({ field: value })).replace("\"general\"", &format!("{alias:?}")));
+            assert_eq!(answer.status, 400, "{field}: {}", answer.everything());
+            assert!(answer.text().contains(&format!("`{field}")), "{}", answer.text());
+        }
+    }
+    for option in [json!({"reasoning_effort": "bomb"}), json!({"prompt_cache_options": {"mode": "bomb"}})] {
+        assert_blocked(&daemon.client().chat(&body(option)), "a word is looked at, too");
+    }
+    assert!(upstream.requests().is_empty());
+    let usual = json!({"reasoning_effort": "xhigh", "verbosity": "low", "modalities": ["text"],
+        "prompt_cache_retention": "24h", "prompt_cache_options": {"mode": "explicit", "ttl": "30m"}});
+    assert_eq!(daemon.client().chat(&body(usual.clone())).status, 200);
+    let up = upstream.requests()[0].json();
+    for (name, value) in usual.as_object().expect("an object") {
+        assert_eq!(&up[name], value, "{name}");
+    }
+}
