@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::answer::{Answer, Choice, Said, reported};
 use super::finish::Finish;
 use super::lenient::{Count, Object};
-use super::logprobs;
+use super::logprobs::Logprobs;
 use super::pen::Pen;
 use super::sieve::{Sieve, Verdict};
 use super::sifted;
@@ -21,7 +21,8 @@ use crate::error::UpstreamFault;
 /// What an alias may show beyond the plain answer. By default nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Expose {
-    /// `logprobs`, where the model sent them.
+    /// `logprobs`, where the model sent them and nobody looks at what it says. Without `reasoning` only those of the
+    /// text that is shown.
     pub logprobs: bool,
     /// What the model thought, as `reasoning_content`.
     pub reasoning: bool,
@@ -53,6 +54,8 @@ pub fn rewrite(
     expose: Expose,
     sieve: Option<Box<dyn Sieve>>,
 ) -> Result<Completion, UpstreamFault> {
+    // They spell the text out once more, in pieces that nobody looks at, and name others beside them.
+    let expose = Expose { logprobs: expose.logprobs && sieve.is_none(), ..expose };
     let answer = Answer::read(body)?;
     let choices = answer.choices.as_deref().filter(|choices| !choices.is_empty());
     let choices = choices.ok_or(UpstreamFault::BadShape)?;
@@ -99,8 +102,8 @@ fn write_choice(
     write_beside_content(pen, message, index, voice, expose)?;
     pen.raw(b"}");
     write_finish(pen, finish);
-    if let Some(json) = choice.logprobs.filter(|_| expose.logprobs) {
-        logprobs::write(pen, json)?;
+    if let Some(logprobs) = choice.logprobs.and_then(|json| Logprobs::new(json, Some(message), expose)) {
+        logprobs.write(pen)?;
     }
     pen.raw(b"}");
     Ok(())

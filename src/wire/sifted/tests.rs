@@ -277,6 +277,16 @@ fn whole_answers_are_judged_by_all_that_is_shown_of_them() {
         assert_eq!(verdict(message, ALL), Verdict::Forbidden, "{message}");
     }
     assert_eq!(verdict(r#"{"content":"b","refusal":"c"}"#, ALL), Verdict::Clean);
+    // Log probabilities, in which nobody looks for anything, are not told.
+    let logprobs = r#"{"choices":[{"message":{"content":"a"},"logprobs":{"content":[{"token":"a","logprob":-1,
+        "top_logprobs":[{"token":"!","logprob":-2}]}]}}]}"#;
+    let body = |sieve: Option<Box<dyn Sieve>>| {
+        let whole = rewrite(logprobs.as_bytes(), &voice(), ALL, sieve).unwrap();
+        String::from_utf8(whole.body.to_vec()).unwrap()
+    };
+    assert!(body(None).contains(r#""token":"!""#));
+    let judged = body(Some(Box::new(Strict::default())));
+    assert!(!judged.contains("logprobs") && !judged.contains('!'), "{judged}");
     // Who does not see it need not be kept from it.
     assert_eq!(verdict(r#"{"reasoning_content":"b!"}"#, Expose::default()), Verdict::Clean);
 }
