@@ -7,6 +7,7 @@
 use bytes::BytesMut;
 
 use super::answer::{Answer, Choice, Said};
+use super::call_names::CallNames;
 use super::chunk::{self, Manner, Written};
 use super::completion::{self, Expose};
 use super::finish::Finish;
@@ -55,6 +56,7 @@ pub(super) fn judge(
 #[derive(Debug)]
 pub(super) struct Sifter {
     sieve: Box<dyn Sieve>,
+    names: CallNames,
     /// Told with the first text.
     waiting: Vec<u8>,
     spoken: Spoken,
@@ -89,7 +91,13 @@ pub(super) struct Desk<'a> {
 
 impl Sifter {
     pub(super) fn new(sieve: Box<dyn Sieve>) -> Self {
-        Self { sieve, waiting: Vec::new(), spoken: Spoken::Not, open: Vec::new() }
+        Self {
+            sieve,
+            names: CallNames::default(),
+            waiting: Vec::new(),
+            spoken: Spoken::Not,
+            open: Vec::new(),
+        }
     }
 
     /// Whether anything has been told.
@@ -210,8 +218,11 @@ impl Sifter {
                 if verdict == Verdict::Forbidden {
                     break;
                 }
-                verdict = call.sift(index, desk.tracks.of(index), &mut *self.sieve, desk.said)?;
-                looked_at += 1;
+                verdict =
+                    call.sift(index, desk.tracks.of(index), &mut self.names, &mut *self.sieve, desk.said)?;
+                if verdict == Verdict::Clean || call.speaks() {
+                    looked_at += 1;
+                }
             }
             calls.truncate(looked_at);
             if calls.iter().any(|Object(call)| call.speaks()) {
@@ -220,7 +231,7 @@ impl Sifter {
         }
         match &mut delta.function_call {
             Some(Object(function)) if verdict == Verdict::Clean => {
-                verdict = function.sift(index, Part::Function, &mut *self.sieve, desk.said)?;
+                verdict = function.sift(index, &mut self.names, &mut *self.sieve, desk.said)?;
                 if function.speaks() {
                     *spoken = Spoken::Yes;
                 }

@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::call_names::CallNames;
 use super::lenient::{Count, Loose, Object, Text};
 use super::pen::Pen;
 use super::sieve::{Part, Sieve, Verdict, Writing};
@@ -123,9 +124,13 @@ impl ToolCall<'_> {
     }
 
     fn name(&self) -> Option<&str> {
+        self.name_text().map(Text::as_str).filter(|name| !name.is_empty())
+    }
+
+    fn name_text(&self) -> Option<&Text<'_>> {
         let function = self.function.as_ref().and_then(|Object(function)| function.name.as_ref());
         let custom = self.custom.as_ref().and_then(|Object(custom)| custom.name.as_ref());
-        function.or(custom).map(Text::as_str).filter(|name| !name.is_empty())
+        function.or(custom)
     }
 
     /// Whether a piece adds nothing to its call.
@@ -256,17 +261,14 @@ pub(super) fn judge_function(
     function: &Function<'_>,
     sieve: &mut dyn Sieve,
 ) -> Result<Verdict, UpstreamFault> {
-    if judge_name(function.name.as_ref(), sieve) == Verdict::Forbidden {
+    if let Some(name) = &function.name
+        && sieve.whole(Writing::Plain, name.as_str()) == Verdict::Forbidden
+    {
         return Ok(Verdict::Forbidden);
     }
     function
         .arguments
         .map_or(Ok(Verdict::Clean), |json| Ok(sieve.whole(Writing::Json, arguments(json)?.as_str())))
-}
-
-/// A name comes whole, and clients cannot do without it: it is looked at and never kept back.
-fn judge_name(name: Option<&Text<'_>>, sieve: &mut dyn Sieve) -> Verdict {
-    name.map_or(Verdict::Clean, |name| sieve.whole(Writing::Plain, name.as_str()))
 }
 
 impl ToolCall<'_> {
@@ -278,6 +280,7 @@ impl ToolCall<'_> {
         &mut self,
         choice: u64,
         track: &mut Track,
+        names: &mut CallNames,
         sieve: &mut dyn Sieve,
         said: &mut Delivered,
     ) -> Result<Verdict, UpstreamFault> {
@@ -285,16 +288,17 @@ impl ToolCall<'_> {
         let index = place.index;
         // So that it is found there again.
         self.place = Some(place);
+        let name = self.name_text().filter(|_| place.name == Name::New);
+        if names.judge(choice, Some(index), name, sieve) == Verdict::Forbidden {
+            (self.function, self.custom) = (None, None);
+            return Ok(Verdict::Forbidden);
+        }
         if let Some(Object(function)) = &mut self.function
-            && function.sift(choice, Part::Arguments(index), sieve, said)? == Verdict::Forbidden
+            && function.sift_arguments(choice, Part::Arguments(index), sieve, said)? == Verdict::Forbidden
         {
             return Ok(Verdict::Forbidden);
         }
         let Some(Object(custom)) = &mut self.custom else { return Ok(Verdict::Clean) };
-        if judge_name(custom.name.as_ref(), sieve) == Verdict::Forbidden {
-            (custom.name, custom.input) = (None, None);
-            return Ok(Verdict::Forbidden);
-        }
         Ok(custom.input.as_mut().map_or(Verdict::Clean, |input| {
             said.count(input.as_str());
             let mut told = String::new();
@@ -323,21 +327,31 @@ impl Function<'_> {
         !argued && self.name.as_ref().is_none_or(|name| name.as_str().is_empty())
     }
 
-    /// As [`ToolCall::sift`], for the arguments that are this part of the choice.
+    /// As [`ToolCall::sift`], for the older `function_call`.
     ///
     /// # Errors
-    /// `BadJson` if they hold text that is not Unicode.
+    /// `BadJson` if arguments hold text that is not Unicode.
     pub(super) fn sift(
+        &mut self,
+        choice: u64,
+        names: &mut CallNames,
+        sieve: &mut dyn Sieve,
+        said: &mut Delivered,
+    ) -> Result<Verdict, UpstreamFault> {
+        if names.judge(choice, None, self.name.as_ref(), sieve) == Verdict::Forbidden {
+            (self.name, self.arguments) = (None, None);
+            return Ok(Verdict::Forbidden);
+        }
+        self.sift_arguments(choice, Part::Function, sieve, said)
+    }
+
+    fn sift_arguments(
         &mut self,
         choice: u64,
         part: Part,
         sieve: &mut dyn Sieve,
         said: &mut Delivered,
     ) -> Result<Verdict, UpstreamFault> {
-        if judge_name(self.name.as_ref(), sieve) == Verdict::Forbidden {
-            (self.name, self.arguments) = (None, None);
-            return Ok(Verdict::Forbidden);
-        }
         if let Some(name) = &self.name {
             said.count(name.as_str());
         }

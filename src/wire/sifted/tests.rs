@@ -18,7 +18,7 @@ struct Strict(Vec<((u64, Part), String)>);
 
 impl Sieve for Strict {
     fn whole(&mut self, _: Writing, text: &str) -> Verdict {
-        if text.contains('!') { Verdict::Forbidden } else { Verdict::Clean }
+        if text.contains('!') || text.contains("<end") { Verdict::Forbidden } else { Verdict::Clean }
     }
 
     fn piece(&mut self, choice: u64, part: Part, piece: &str, told: &mut String) -> Verdict {
@@ -225,6 +225,32 @@ fn names_and_log_probabilities_tell_nothing_forbidden() {
     let logprobs =
         r#"{"index":0,"delta":{"content":"a<b"},"logprobs":{"content":[{"token":"<b","logprob":-1}]}}"#;
     assert!(!told(&mut stream, &[event(logprobs)]).0.concat().contains("<b"));
+}
+
+#[test]
+fn a_name_that_comes_in_pieces_is_looked_at_as_one() {
+    let calls = |text: &str| event(&format!(r#"{{"index":0,"delta":{{"tool_calls":[{text}]}}}}"#));
+    let older = |text: &str| event(&format!(r#"{{"index":0,"delta":{{"function_call":{{{text}}}}}}}"#));
+    let one = |index: u64, kind: &str, name: &str| {
+        calls(&format!(r#"{{"index":{index},"{kind}":{{"name":"{name}"}}}}"#))
+    };
+    for (events, verdict) in [
+        (vec![one(0, "function", "a<"), one(0, "function", "end")], Err(UpstreamFault::AnswerForbidden)),
+        (vec![one(0, "custom", "a<"), one(0, "custom", "end")], Err(UpstreamFault::AnswerForbidden)),
+        (vec![older(r#""name":"a<""#), older(r#""name":"end""#)], Err(UpstreamFault::AnswerForbidden)),
+        // Another call, and the same name once more.
+        (vec![one(0, "function", "a<"), one(1, "function", "end")], Ok(())),
+        (vec![one(0, "function", "<e"), one(0, "function", "<e"), one(0, "function", "<e")], Ok(())),
+    ] {
+        let mut stream = rewriter(UsageWanted::No);
+        let (all, result) = told(&mut stream, &[vec![content("x")], events].concat());
+        assert_eq!(result, verdict, "{all:?}");
+        assert!(verdict.is_ok() || !all.concat().contains("end"), "{all:?}");
+    }
+    let long = one(0, "function", &"n".repeat(3000));
+    let mut stream = rewriter(UsageWanted::No);
+    let longer = one(0, "function", &"m".repeat(3000));
+    assert_eq!(told(&mut stream, &[content("x"), long, longer]).1, Err(UpstreamFault::AnswerForbidden));
 }
 
 #[test]

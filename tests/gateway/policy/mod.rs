@@ -6,6 +6,7 @@ mod moderator; // a service that is asked besides
 mod places; // every place of a request is looked at
 mod prompts; // where in a request something is looked for
 mod setup; // the configurations of these tests
+mod streams; // streams that say it in other ways than a text
 mod words; // lists of words in files, and reloads
 
 use serde_json::{Value, json};

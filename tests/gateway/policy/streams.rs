@@ -1,0 +1,69 @@
+//! Streams that say what is forbidden in other ways than a text that goes on: in names, behind an end, in turns.
+
+use serde_json::{Value, json};
+
+use super::setup::Setup;
+use super::{assert_blocked, finishes};
+use crate::kit::answers::sse;
+use crate::kit::client::Response;
+use crate::kit::sse as split;
+use crate::kit::upstream::Upstream;
+
+const POLICY: &str = "on_response: true, deny: [ { words: [ bomb ] } ]";
+
+fn event(delta: Value, finish: Value) -> String {
+    format!("data: {}\n\n", json!({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}))
+}
+
+fn more(delta: Value) -> String {
+    event(delta, Value::Null)
+}
+
+fn stop() -> String {
+    event(json!({}), json!("stop"))
+}
+
+/// A model that streams these events and `[DONE]`.
+fn streaming(mut events: Vec<String>) -> Upstream {
+    events.push("data: [DONE]\n\n".to_owned());
+    Upstream::start(move |_| sse(&events))
+}
+
+fn body(alias: &str) -> String {
+    json!({"model": alias, "stream": true, "messages": [{"role": "user", "content": "x"}]}).to_string()
+}
+
+fn answer(events: Vec<String>, alias: &str) -> Response {
+    let upstream = streaming(events);
+    Setup::new(&[&upstream], POLICY).alias(alias).start().client().chat(&body("general"))
+}
+
+/// What stands at a place of each delta, put together.
+fn told(answer: &Response, place: &str) -> String {
+    let chunks = split::chunks(&answer.body);
+    chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"].pointer(place)?.as_str()).collect()
+}
+
+#[test]
+fn a_name_that_comes_in_pieces_is_looked_at_as_one() {
+    let call = |call: Value| more(json!({ "tool_calls": [call] }));
+    let begin = call(
+        json!({"index": 0, "id": "c", "type": "function", "function": {"name": "a_bo", "arguments": ""}}),
+    );
+    let rest = call(json!({"index": 0, "function": {"name": "mb"}}));
+    let end = call(json!({"index": 0, "function": {"arguments": "{}"}}));
+    // Without a text before it there is nothing to tell, and then the client is refused.
+    assert_blocked(
+        &answer(vec![begin.clone(), rest.clone(), end.clone(), stop()], ""),
+        "a name in two pieces",
+    );
+    let older = vec![
+        more(json!({"function_call": {"name": "a_bo"}})),
+        more(json!({"function_call": {"name": "mb", "arguments": "{}"}})),
+        stop(),
+    ];
+    assert_blocked(&answer(older, ""), "the older form");
+    let answer = answer(vec![more(json!({"content": "ok "})), begin, rest, end, stop()], "");
+    assert_eq!(finishes(&split::chunks(&answer.body)), [(0, "content_filter".to_owned())]);
+    assert_eq!(told(&answer, "/tool_calls/0/function/name"), "a_bo", "{}", answer.text());
+}
