@@ -52,12 +52,25 @@ pub(super) fn write(
     let mut written = Written::Nothing;
     for (Object(choice), position) in answer.choices.iter().flatten().zip(0..) {
         let index = completion::index(choice, position)?;
-        let delta = choice.delta.as_ref().map(|Object(delta)| delta);
-        let logprobs = choice.logprobs.and_then(|json| Logprobs::new(json, delta, manner.expose));
-        let mut teller = Teller { pen, manner: *manner, index, track: tracks.of(index), logprobs };
-        written = written.max(teller.choice(choice)?);
+        written = written.max(write_choice(pen, choice, index, manner, tracks)?);
     }
     Ok(written)
+}
+
+/// Writes what a chunk tells of one choice.
+///
+/// # Errors
+/// As [`write`].
+pub(super) fn write_choice(
+    pen: &mut Pen,
+    choice: &Choice<'_>,
+    index: u64,
+    manner: &Manner<'_>,
+    tracks: &mut Tracks,
+) -> Result<Written, UpstreamFault> {
+    let delta = choice.delta.as_ref().map(|Object(delta)| delta);
+    let logprobs = choice.logprobs.and_then(|json| Logprobs::new(json, delta, manner.expose));
+    Teller { pen, manner: *manner, index, track: tracks.of(index), logprobs }.choice(choice)
 }
 
 /// Writes an event that says a text which was kept back before.

@@ -15,7 +15,7 @@ use super::lenient::{Loose, Object, Text};
 use super::pen::Pen;
 use super::sieve::{Part, Sieve, Verdict, Writing};
 use super::tool_calls;
-use super::tracks::Tracks;
+use super::tracks::{Told, Tracks};
 use super::usage::Delivered;
 use crate::error::UpstreamFault;
 
@@ -115,49 +115,43 @@ impl Sifter {
         desk: &mut Desk<'_>,
     ) -> Result<Sifted, UpstreamFault> {
         let before = *desk.said;
-        let (mut verdict, mut spoken, mut ended) = (Verdict::Clean, Spoken::Not, Vec::new());
-        let choices = answer.choices.as_deref_mut().unwrap_or_default();
-        for (Object(choice), position) in choices.iter_mut().zip(0..) {
+        let (mut verdict, mut written) = (Verdict::Clean, Written::Nothing);
+        for (Object(choice), position) in answer.choices.iter_mut().flatten().zip(0..) {
             let index = completion::index(choice, position)?;
             let finish = completion::finish(choice)?;
+            // What comes behind an end would be read on from what was told before it.
+            if desk.tracks.of(index).told == Told::Ending {
+                continue;
+            }
             // Log probabilities spell the text out; the end comes after what is kept back.
             (choice.finish_reason, choice.logprobs) = (None, None);
-            let delta = choice.delta.as_mut().filter(|_| verdict == Verdict::Clean);
-            let Some(Object(delta)) = delta else {
-                choice.delta = None;
-                ended.extend(finish.map(|finish| (index, finish)));
-                continue;
-            };
-            if !self.open.contains(&index) {
-                self.open.push(index);
+            if let Some(Object(delta)) = &mut choice.delta {
+                if !self.open.contains(&index) {
+                    self.open.push(index);
+                }
+                let mut spoken = Spoken::Not;
+                verdict = self.delta(delta, index, &mut spoken, desk)?;
+                desk.pen.clear();
+                written =
+                    written.max(chunk::write_choice(desk.pen, choice, index, desk.manner, desk.tracks)?);
+                self.tell_pen(spoken, desk);
             }
-            verdict = self.delta(delta, index, &mut spoken, desk)?;
-            ended.extend(finish.map(|finish| (index, finish)));
-        }
-        desk.pen.clear();
-        let mut written = chunk::write(desk.pen, answer, desk.manner, desk.tracks)?;
-        if written != Written::Nothing {
-            let mut pen = std::mem::take(desk.pen);
-            self.tell(pen.bytes(), spoken, desk.out);
-            pen.clear();
-            *desk.pen = pen;
-        } else if *desk.said != before {
-            written = Written::Part;
-        }
-        for (index, finish) in ended {
+            if let (Some(finish), Verdict::Clean) = (finish, verdict) {
+                written = Written::Finish;
+                verdict = self.rest(index, desk);
+                if verdict == Verdict::Clean {
+                    self.open.retain(|open| *open != index);
+                    desk.pen.clear();
+                    chunk::write_end(desk.pen, desk.manner, desk.tracks, index, finish);
+                    self.tell_pen(Spoken::Yes, desk);
+                }
+            }
             if verdict == Verdict::Forbidden {
                 break;
             }
-            written = Written::Finish;
-            verdict = self.rest(index, desk);
-            if verdict == Verdict::Clean {
-                self.open.retain(|open| *open != index);
-                desk.pen.clear();
-                chunk::write_end(desk.pen, desk.manner, desk.tracks, index, finish);
-                let pen = std::mem::take(desk.pen);
-                self.tell(pen.bytes(), Spoken::Yes, desk.out);
-                *desk.pen = pen;
-            }
+        }
+        if written == Written::Nothing && *desk.said != before {
+            written = Written::Part;
         }
         Ok(Sifted { verdict, written })
     }
@@ -253,11 +247,16 @@ impl Sifter {
         for (part, text) in rests {
             desk.pen.clear();
             chunk::write_rest(desk.pen, desk.manner, desk.tracks, index, part, &text);
-            let pen = std::mem::take(desk.pen);
-            self.tell(pen.bytes(), Spoken::Yes, desk.out);
-            *desk.pen = pen;
+            self.tell_pen(Spoken::Yes, desk);
         }
         verdict
+    }
+
+    /// Tells what the pen has written.
+    fn tell_pen(&mut self, spoken: Spoken, desk: &mut Desk<'_>) {
+        if !desk.pen.bytes().is_empty() {
+            self.tell(desk.pen.bytes(), spoken, desk.out);
+        }
     }
 
     /// Writes a chunk, or lets it wait for the first text.

@@ -254,6 +254,23 @@ fn a_name_that_comes_in_pieces_is_looked_at_as_one() {
 }
 
 #[test]
+fn a_choice_that_has_ended_says_no_more() {
+    let both =
+        r#"{"index":0,"delta":{"content":"a"},"finish_reason":"stop"},{"index":0,"delta":{"content":"b"}}"#;
+    for events in [
+        vec![event(both), content("c"), event(STOP), DONE.to_owned()],
+        vec![content("a"), event(STOP), content("b!"), DONE.to_owned()],
+    ] {
+        let mut stream = rewriter(UsageWanted::No);
+        let (all, result) = told(&mut stream, &events);
+        let all = all.concat();
+        assert_eq!(result, Ok(()));
+        assert!(!all.contains(r#""content":"b"#) && !all.contains(r#""content":"c"#), "{all}");
+        assert_eq!((all.matches("stop").count(), stream.delivered().chars), (1, 1), "{all}");
+    }
+}
+
+#[test]
 fn a_choice_that_never_ends_waits_no_longer_than_the_stream() {
     let mut stream = rewriter(UsageWanted::No);
     let events =

@@ -67,3 +67,16 @@ fn a_name_that_comes_in_pieces_is_looked_at_as_one() {
     assert_eq!(finishes(&split::chunks(&answer.body)), [(0, "content_filter".to_owned())]);
     assert_eq!(told(&answer, "/tool_calls/0/function/name"), "a_bo", "{}", answer.text());
 }
+
+#[test]
+fn what_comes_behind_an_end_is_not_told() {
+    for events in [
+        vec![event(json!({"content": "a bo"}), json!("stop")), more(json!({"content": "mb"}))],
+        vec![more(json!({"content": "a bo"})), stop(), more(json!({"content": "mb"})), stop()],
+    ] {
+        let answer = answer(events, "");
+        assert_eq!(told(&answer, "/content"), "a bo", "{}", answer.text());
+        assert_eq!(finishes(&split::chunks(&answer.body)), [(0, "stop".to_owned())]);
+        assert!(answer.text().ends_with("data: [DONE]\n\n"));
+    }
+}
