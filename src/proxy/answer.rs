@@ -12,11 +12,11 @@ use super::held::Framing;
 use super::verdict;
 use crate::config::plan::Caps;
 use crate::config::snapshot::Snapshot;
-use crate::error::{Reason, UpstreamFault};
+use crate::error::{Blocker, Reason, UpstreamFault};
 use crate::metrics::Metrics;
 use crate::rules::attempt::Attempt;
 use crate::rules::catalog::AliasEntry;
-use crate::rules::failover::Sent;
+use crate::rules::failover::{self, Sent, Told};
 use crate::rules::headers::{self, Downward};
 use crate::rules::tokens;
 use crate::wire::request::Delivery;
@@ -139,8 +139,9 @@ fn refuse_or_cut(
         Sent::Nothing => Err(fault),
         Sent::Some => {
             let mut last = BytesMut::from(piece.take().unwrap_or_default());
-            match (&mut relay.answer, fault) {
-                (Answer::Events(rewriter), UpstreamFault::AnswerForbidden) => {
+            match (&mut relay.answer, failover::judge(fault).told) {
+                // What ends for its content is no outage, and nothing to ask for again.
+                (Answer::Events(rewriter), Told::Blocked(Blocker::Answer | Blocker::Backend)) => {
                     let completion = tokens::estimate(relay.tally.delivered);
                     let used = Usage::estimated(relay.quota.prompt.corrected(), completion);
                     rewriter.close(used, &mut last);

@@ -71,6 +71,13 @@ pub(super) enum Spoken {
     Yes,
 }
 
+/// What becomes of texts that were kept back of a stream that ends for its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    Told,
+    Lost,
+}
+
 /// What came of a chunk.
 #[derive(Debug)]
 pub(super) struct Sifted {
@@ -168,7 +175,15 @@ impl Sifter {
     }
 
     /// Writes that every choice which has not ended does so because of its content.
-    pub(super) fn close(&mut self, desk: &mut Desk<'_>) {
+    pub(super) fn close(&mut self, kept: Kept, desk: &mut Desk<'_>) {
+        match kept {
+            Kept::Lost => {}
+            Kept::Told => {
+                let open = self.open.clone();
+                // Whether or not more of it is forbidden, this is the end.
+                let _ = open.into_iter().find(|index| self.rest(*index, desk) == Verdict::Forbidden);
+            }
+        }
         desk.pen.clear();
         for index in std::mem::take(&mut self.open) {
             chunk::write_end(desk.pen, desk.manner, desk.tracks, index, Finish::ContentFilter);

@@ -11,10 +11,11 @@ use super::answer::Answer;
 use super::chunk::{self, Manner, Written};
 use super::completion::Expose;
 use super::events::{Event, Splitter};
+use super::finish::Finish;
 use super::pen::Pen;
 use super::rejection;
 use super::sieve::{Sieve, Verdict};
-use super::sifted::{Desk, Sifter, Spoken};
+use super::sifted::{Desk, Kept, Sifter, Spoken};
 use super::tracks::Tracks;
 use super::usage::{Delivered, Usage};
 use super::voice::Voice;
@@ -105,13 +106,18 @@ impl SseRewriter {
         self.verdict()
     }
 
-    /// Ends a stream that failed with `AnswerForbidden` after something had been told: its choices end because of
-    /// their content. `usage` is told to a client that asked for it, unless the model has told its own.
+    /// Ends a stream that failed for its content after something had been told, by `AnswerForbidden` or by an error of
+    /// the backing model's own policy: its choices end because of their content. `usage` is told to a client that
+    /// asked for it, unless the model has told its own.
     pub fn close(&mut self, usage: Usage, out: &mut BytesMut) {
-        if let Life::Failed(UpstreamFault::AnswerForbidden) = self.life {
-            self.teller.close(usage, out);
-            self.life = Life::Done;
-        }
+        let Life::Failed(fault) = self.life else { return };
+        let kept = match fault {
+            // What is kept back may be what is forbidden.
+            UpstreamFault::AnswerForbidden => Kept::Lost,
+            _ => Kept::Told,
+        };
+        self.teller.close(usage, kept, out);
+        self.life = Life::Done;
     }
 
     fn verdict(&self) -> Result<(), UpstreamFault> {
@@ -244,8 +250,15 @@ impl Teller {
         Ok(Life::Done)
     }
 
-    fn close(&mut self, usage: Usage, out: &mut BytesMut) {
-        self.with_desk(out, Sifter::close);
+    fn close(&mut self, usage: Usage, kept: Kept, out: &mut BytesMut) {
+        if self.with_desk(out, |sifter, desk| sifter.close(kept, desk)).is_none() {
+            self.pen.clear();
+            let manner = Manner { voice: &self.voice, expose: self.expose, tail: tail(self.wanted) };
+            for index in self.tracks.open() {
+                chunk::write_end(&mut self.pen, &manner, &mut self.tracks, index, Finish::ContentFilter);
+            }
+            out.extend_from_slice(self.pen.bytes());
+        }
         self.last(self.usage.or(Some(usage)), out);
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::setup::Setup;
 use super::{assert_blocked, finishes};
 use crate::kit::answers::sse;
-use crate::kit::client::Response;
+use crate::kit::client::{End, Response};
 use crate::kit::sse as split;
 use crate::kit::upstream::Upstream;
 
@@ -38,10 +38,11 @@ fn answer(events: Vec<String>, alias: &str) -> Response {
     Setup::new(&[&upstream], POLICY).alias(alias).start().client().chat(&body("general"))
 }
 
-/// What stands at a place of each delta, put together.
+/// What stands at a place of each delta of choice 0, put together.
 fn told(answer: &Response, place: &str) -> String {
     let chunks = split::chunks(&answer.body);
-    chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"].pointer(place)?.as_str()).collect()
+    let first = chunks.iter().map(|chunk| &chunk["choices"][0]).filter(|choice| choice["index"] == 0);
+    first.filter_map(|choice| choice["delta"].pointer(place)?.as_str()).collect()
 }
 
 #[test]
@@ -79,4 +80,38 @@ fn what_comes_behind_an_end_is_not_told() {
         assert_eq!(finishes(&split::chunks(&answer.body)), [(0, "stop".to_owned())]);
         assert!(answer.text().ends_with("data: [DONE]\n\n"));
     }
+}
+
+#[test]
+fn what_a_backends_own_policy_ends_in_the_middle_is_no_outage() {
+    let filtered =
+        "data: {\"error\":{\"message\":\"canary\",\"code\":\"content_filter\",\"status\":400}}\n\n"
+            .to_owned();
+    let role = more(json!({"role": "assistant", "content": ""}));
+    let second = format!("data: {}\n\n", json!({"choices": [{"index": 1, "delta": {"content": "hey"}}]}));
+    let events = vec![role, more(json!({"content": "hello bo"})), second, filtered];
+    let upstream = Upstream::start(move |_| sse(&events));
+    let daemon = Setup::new(&[&upstream], POLICY).start();
+    // With somebody who looks at it, and what he keeps back, and without.
+    for alias in ["general", "free"] {
+        for usage in [false, true] {
+            let mut asked: Value = serde_json::from_str(&body(alias)).expect("JSON");
+            asked["stream_options"] = json!({ "include_usage": usage });
+            let answer = daemon.client().chat(&asked.to_string());
+            assert_eq!((answer.status, answer.end), (200, End::Clean), "{}", answer.everything());
+            assert_eq!(told(&answer, "/content"), "hello bo", "{}", answer.text());
+            let chunks = split::chunks(&answer.body);
+            let filter = "content_filter".to_owned();
+            assert_eq!(finishes(&chunks), [(0, filter.clone()), (1, filter)], "{}", answer.text());
+            assert!(answer.text().ends_with("data: [DONE]\n\n") && !answer.text().contains("canary"));
+            assert_eq!(chunks.last().expect("a chunk")["usage"].is_object(), usage, "{}", answer.text());
+        }
+    }
+    for line in daemon.log_lines(4) {
+        assert_eq!((&line["code"], &line["reason"]), (&json!("content_blocked"), &json!("blocked_upstream")));
+    }
+    // An error that says nothing of content is one.
+    let failed = "data: {\"error\":{\"message\":\"canary\",\"code\":500}}\n\n".to_owned();
+    let failed = answer(vec![more(json!({"content": "hello "})), failed], "");
+    assert!(failed.text().contains("upstream_unavailable") && !failed.text().contains("[DONE]"));
 }
