@@ -11,7 +11,7 @@ use super::quota::Prompt;
 use crate::error::{BadRequest, Blocker, GatewayError, UpstreamFault};
 use crate::metrics::{Metrics, Moderated};
 use crate::rules::catalog::AliasEntry;
-use crate::rules::content::{Answers, OnFailure, Policy, conversation};
+use crate::rules::content::{OnFailure, Policy, conversation};
 use crate::wire::request::{ChatRequest, Media};
 
 /// A longer body is looked through on a thread of its own, in bytes: what nearly matches takes many times as long
@@ -48,11 +48,6 @@ pub async fn check(
         policy.forbids(body)
     };
     if forbidden { Err(GatewayError::Blocked(Blocker::Prompt)) } else { Ok(()) }
-}
-
-/// Whether the length of the prompt must be known, for an answer that we may have to end ourselves.
-pub fn needs_prompt(policy: &Policy, request: &ChatRequest) -> bool {
-    policy.answers == Answers::Screened && request.usage_asked()
 }
 
 /// Asks the moderator of a policy, if it has one, while everything else goes on. The answer is not let go

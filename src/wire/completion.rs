@@ -14,7 +14,7 @@ use super::pen::Pen;
 use super::sieve::{Sieve, Verdict};
 use super::sifted;
 use super::tool_calls;
-use super::usage::{Delivered, Usage};
+use super::usage::{Delivered, Estimate, Usage};
 use super::voice::{MAX_INDEX, Voice};
 use crate::error::UpstreamFault;
 
@@ -43,7 +43,8 @@ pub struct Completion {
     pub verdict: Verdict,
 }
 
-/// Rebuilds the body of a backing model's whole answer, and has somebody look at it.
+/// Rebuilds the body of a backing model's whole answer, and has somebody look at it. Whether the model counts tokens
+/// does not show: where it does not, `estimate` is asked how.
 ///
 /// # Errors
 /// `BadJson` for what is not JSON in UTF-8, `BadShape` for what is not a completion, `ErrorInAnswer`
@@ -53,6 +54,7 @@ pub fn rewrite(
     voice: &Voice,
     expose: Expose,
     sieve: Option<Box<dyn Sieve>>,
+    estimate: impl FnOnce() -> Estimate,
 ) -> Result<Completion, UpstreamFault> {
     // They spell the text out once more, in pieces that nobody looks at, and name others beside them.
     let expose = Expose { logprobs: expose.logprobs && sieve.is_none(), ..expose };
@@ -68,12 +70,10 @@ pub fn rewrite(
         write_choice(&mut pen, choice, position, voice, expose)?;
     }
     pen.raw(b"]");
-    if let Some(usage) = usage {
-        pen.key("usage");
-        usage.write(&mut pen);
-    }
-    pen.raw(b"}");
     let delivered = pen.delivered();
+    pen.key("usage");
+    usage.unwrap_or_else(|| estimate().of(delivered)).write(&mut pen);
+    pen.raw(b"}");
     let verdict =
         sieve.map_or(Ok(Verdict::Clean), |mut sieve| sifted::judge(choices, expose, &mut *sieve))?;
     Ok(Completion { body: pen.into_bytes().into(), usage, delivered, verdict })

@@ -17,7 +17,7 @@ use super::rejection;
 use super::sieve::{Sieve, Verdict};
 use super::sifted::{Desk, Kept, Sifter, Spoken};
 use super::tracks::Tracks;
-use super::usage::{Delivered, Usage};
+use super::usage::{Delivered, Estimate, Usage};
 use super::voice::Voice;
 use crate::error::UpstreamFault;
 
@@ -61,6 +61,7 @@ impl SseRewriter {
             events: 0,
             delivered: Delivered::default(),
             sifter: None,
+            estimate: None,
         };
         Self { splitter: Splitter::new(max_event), teller, life: Life::Open }
     }
@@ -70,6 +71,13 @@ impl SseRewriter {
     #[must_use]
     pub fn sifted(mut self, sieve: Option<Box<dyn Sieve>>) -> Self {
         self.teller.sifter = sieve.map(|sieve| Box::new(Sifter::new(sieve)));
+        self
+    }
+
+    /// Tells a client that asked for it what the answer cost also where the model does not, so that this does not show.
+    #[must_use]
+    pub fn estimated(mut self, estimate: Estimate) -> Self {
+        self.teller.estimate = Some(estimate);
         self
     }
 
@@ -107,16 +115,15 @@ impl SseRewriter {
     }
 
     /// Ends a stream that failed for its content after something had been told, by `AnswerForbidden` or by an error of
-    /// the backing model's own policy: its choices end because of their content. `usage` is told to a client that
-    /// asked for it, unless the model has told its own.
-    pub fn close(&mut self, usage: Usage, out: &mut BytesMut) {
+    /// the backing model's own policy: its choices end because of their content.
+    pub fn close(&mut self, out: &mut BytesMut) {
         let Life::Failed(fault) = self.life else { return };
         let kept = match fault {
             // What is kept back may be what is forbidden.
             UpstreamFault::AnswerForbidden => Kept::Lost,
             _ => Kept::Told,
         };
-        self.teller.close(usage, kept, out);
+        self.teller.close(kept, out);
         self.life = Life::Done;
     }
 
@@ -174,6 +181,7 @@ struct Teller {
     delivered: Delivered,
     /// Keeps texts back until somebody has looked at them. Nearly nobody does.
     sifter: Option<Box<Sifter>>,
+    estimate: Option<Estimate>,
 }
 
 /// What the client has been told.
@@ -246,11 +254,11 @@ impl Teller {
         if self.with_desk(out, Sifter::end) == Some(Verdict::Forbidden) {
             return Err(UpstreamFault::AnswerForbidden);
         }
-        self.last(self.usage, out);
+        self.last(out);
         Ok(Life::Done)
     }
 
-    fn close(&mut self, usage: Usage, kept: Kept, out: &mut BytesMut) {
+    fn close(&mut self, kept: Kept, out: &mut BytesMut) {
         if self.with_desk(out, |sifter, desk| sifter.close(kept, desk)).is_none() {
             self.pen.clear();
             let manner = Manner { voice: &self.voice, expose: self.expose, tail: tail(self.wanted) };
@@ -259,7 +267,7 @@ impl Teller {
             }
             out.extend_from_slice(self.pen.bytes());
         }
-        self.last(self.usage.or(Some(usage)), out);
+        self.last(out);
     }
 
     /// Does something with the sifter, if there is one.
@@ -275,7 +283,8 @@ impl Teller {
     }
 
     /// Writes what comes after all choices.
-    fn last(&mut self, usage: Option<Usage>, out: &mut BytesMut) {
+    fn last(&mut self, out: &mut BytesMut) {
+        let usage = self.usage.or_else(|| Some(self.estimate?.of(self.delivered)));
         if let (UsageWanted::Yes, Some(usage)) = (self.wanted, usage) {
             self.pen.clear();
             self.pen.raw(b"data: ");

@@ -7,8 +7,10 @@ use crate::error::UpstreamFault;
 use crate::wire::completion::{Expose, rewrite};
 use crate::wire::sieve::{Part, Sieve, Verdict, Writing};
 use crate::wire::sse::{SseRewriter, UsageWanted};
-use crate::wire::usage::{Delivered, Usage};
+use crate::wire::usage::{Delivered, Estimate};
 use crate::wire::voice::Voice;
+
+const ESTIMATE: Estimate = Estimate { prompt: 3, answer: |_| 4 };
 
 const ALL: Expose = Expose { logprobs: true, reasoning: true, usage_details: true };
 
@@ -53,7 +55,9 @@ fn voice() -> Voice {
 }
 
 fn rewriter(usage: UsageWanted) -> SseRewriter {
-    SseRewriter::new(voice(), usage, ALL, 1 << 16).sifted(Some(Box::new(Strict::default())))
+    SseRewriter::new(voice(), usage, ALL, 1 << 16)
+        .sifted(Some(Box::new(Strict::default())))
+        .estimated(ESTIMATE)
 }
 
 fn event(choices: &str) -> String {
@@ -133,7 +137,7 @@ fn an_answer_that_becomes_forbidden_ends_because_of_its_content() {
         assert_eq!(result, Err(UpstreamFault::AnswerForbidden));
         assert!(all[2].contains(r#""content":"c""#) && !all[2].contains("c!") && stream.useful(), "{all:?}");
         let mut out = BytesMut::new();
-        stream.close(Usage::estimated(3, 4), &mut out);
+        stream.close(&mut out);
         let end = plain(&out);
         let mut lines = end.lines().filter(|line| !line.is_empty());
         for index in [0, 1] {
@@ -147,8 +151,21 @@ fn an_answer_that_becomes_forbidden_ends_because_of_its_content() {
         assert!(stream.done());
         // A stream is ended once.
         let before = out.len();
-        stream.close(Usage::default(), &mut out);
+        stream.close(&mut out);
         assert_eq!(out.len(), before);
+    }
+}
+
+#[test]
+fn a_stream_without_a_count_of_tokens_is_told_an_estimate() {
+    let last = r#"],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}"#;
+    for (usage, sieve) in [(UsageWanted::Yes, true), (UsageWanted::Yes, false), (UsageWanted::No, true)] {
+        let sieve: Option<Box<dyn Sieve>> = if sieve { Some(Box::new(Strict::default())) } else { None };
+        let mut stream = SseRewriter::new(voice(), usage, ALL, 1 << 16).sifted(sieve).estimated(ESTIMATE);
+        let (all, result) = told(&mut stream, &[content("a"), event(STOP), DONE.to_owned()]);
+        assert_eq!(result, Ok(()));
+        assert_eq!(all[2].contains(last), usage == UsageWanted::Yes, "{all:?}");
+        assert_eq!(stream.usage(), None);
     }
 }
 
@@ -304,7 +321,9 @@ fn calls_without_end_are_no_way_to_fill_the_memory() {
 fn whole_answers_are_judged_by_all_that_is_shown_of_them() {
     let verdict = |message: &str, expose: Expose| {
         let body = format!(r#"{{"choices":[{{"message":{{"content":"a"}}}},{{"message":{message}}}]}}"#);
-        rewrite(body.as_bytes(), &voice(), expose, Some(Box::new(Strict::default()))).unwrap().verdict
+        rewrite(body.as_bytes(), &voice(), expose, Some(Box::new(Strict::default())), || ESTIMATE)
+            .unwrap()
+            .verdict
     };
     for message in [
         r#"{"content":"b!"}"#,
@@ -324,7 +343,7 @@ fn whole_answers_are_judged_by_all_that_is_shown_of_them() {
     let logprobs = r#"{"choices":[{"message":{"content":"a"},"logprobs":{"content":[{"token":"a","logprob":-1,
         "top_logprobs":[{"token":"!","logprob":-2}]}]}}]}"#;
     let body = |sieve: Option<Box<dyn Sieve>>| {
-        let whole = rewrite(logprobs.as_bytes(), &voice(), ALL, sieve).unwrap();
+        let whole = rewrite(logprobs.as_bytes(), &voice(), ALL, sieve, || ESTIMATE).unwrap();
         String::from_utf8(whole.body.to_vec()).unwrap()
     };
     assert!(body(None).contains(r#""token":"!""#));
