@@ -132,3 +132,24 @@ fn options_have_no_room_for_texts() {
         assert_eq!(&up[name], value, "{name}");
     }
 }
+
+#[test]
+fn nothing_that_a_provider_keeps_can_be_named() {
+    let upstream = parrot();
+    let daemon = Setup::new(&[&upstream], POLICY).start();
+    for (message, field) in [
+        (json!({"role": "assistant", "content": "x", "audio": {"id": "audio-of-b"}}), "`messages[0].audio`"),
+        (
+            json!({"role": "user", "content": [{"type": "file", "file": {"file_id": "file-of-b"}}]}),
+            "`messages[0].content[0].file.file_id`",
+        ),
+    ] {
+        for alias in ["general", "free"] {
+            let body = said(message.clone()).replace("\"general\"", &format!("{alias:?}"));
+            let answer = daemon.client().chat(&body);
+            assert_eq!(answer.status, 400, "{}", answer.everything());
+            assert!(answer.text().contains(field) && !answer.text().contains("of-b"), "{}", answer.text());
+        }
+    }
+    assert!(upstream.requests().is_empty());
+}
