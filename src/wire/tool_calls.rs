@@ -118,6 +118,24 @@ impl ToolCall<'_> {
         self.place.map_or_else(|| track.place(self.piece()), Ok)
     }
 
+    /// The same, and the piece is found there again.
+    ///
+    /// # Errors
+    /// As [`place`](Self::place).
+    pub(super) fn placed(&mut self, track: &mut Track) -> Result<Place, UpstreamFault> {
+        let place = self.place(track)?;
+        self.place = Some(place);
+        Ok(place)
+    }
+
+    /// Which text of its choice the piece goes on with.
+    pub(super) fn part(&self, place: Place) -> Part {
+        match (&self.function, &self.custom) {
+            (None, Some(_)) => Part::Input(place.index),
+            (Some(_) | None, _) => Part::Arguments(place.index),
+        }
+    }
+
     /// What says where the piece belongs.
     fn piece(&self) -> Piece<'_> {
         Piece { number: self.index.map(|Count(number)| number), id: self.id.said(), name: self.name() }
@@ -284,10 +302,8 @@ impl ToolCall<'_> {
         sieve: &mut dyn Sieve,
         said: &mut Delivered,
     ) -> Result<Verdict, UpstreamFault> {
-        let place = self.place(track)?;
+        let place = self.placed(track)?;
         let index = place.index;
-        // So that it is found there again.
-        self.place = Some(place);
         let name = self.name_text().filter(|_| place.name == Name::New);
         if names.judge(choice, Some(index), name, sieve) == Verdict::Forbidden {
             (self.function, self.custom) = (None, None);

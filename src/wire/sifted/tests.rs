@@ -39,6 +39,12 @@ impl Sieve for Strict {
         Verdict::Clean
     }
 
+    fn settle(&mut self, choice: u64, part: Part, told: &mut String) {
+        for (_, kept) in self.0.iter_mut().filter(|(key, _)| *key == (choice, part)) {
+            told.push_str(&std::mem::take(kept));
+        }
+    }
+
     fn end(&mut self, choice: u64, told: &mut dyn FnMut(Part, &str)) -> Verdict {
         for ((_, part), rest) in self.0.extract_if(.., |((of, _), _)| *of == choice) {
             told(part, &rest);
@@ -197,29 +203,35 @@ fn every_text_of_a_choice_is_kept_back_on_its_own() {
     ];
     let (all, result) = told(&mut stream, &events);
     assert_eq!(result, Ok(()));
-    let first: Vec<_> = all[0].lines().map(|line| line.split("delta\":").nth(1).unwrap()).collect();
-    for (line, said) in
-        first[1..].iter().zip([r#""reasoning_content":"c""#, r#""content":"a""#, r#""refusal":"b""#])
-    {
-        assert!(line.starts_with(&format!("{{{said}}}")), "{}", all[0]);
-    }
-    assert!(
-        all[1].contains(r#""name":"f","arguments":"d""#) && all[1].contains(r#""name":"g","input":"e""#),
-        "{}",
-        all[1]
+    // What is kept back of a text is told before another one goes on, and that of the last before the end.
+    let deltas = |told: &str| -> Vec<String> {
+        let deltas = told.lines().filter_map(|line| line.split("\"delta\":{").nth(1));
+        deltas.map(|rest| rest.split("},\"finish_reason").next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(
+        deltas(&all[0])[1..],
+        [
+            r#""reasoning_content":"c""#,
+            r#""reasoning_content":"<3""#,
+            r#""content":"a""#,
+            r#""content":"<1""#,
+            r#""refusal":"b""#
+        ]
     );
+    let calls = deltas(&all[1]);
+    assert_eq!(calls[0], r#""refusal":"<2""#);
+    assert!(calls[1].contains(r#""name":"f","arguments":"d""#), "{calls:?}");
+    assert_eq!(calls[2], r#""tool_calls":[{"index":0,"function":{"arguments":"<4"}}]"#);
+    assert!(calls[3].contains(r#""name":"g","input":"e""#), "{calls:?}");
     assert_eq!(all[2], "");
-    assert!(all[3].contains(r#""function_call":{"name":"h","arguments":"f"}"#), "{}", all[3]);
-    for rest in [
-        r#""delta":{"content":"<1"}"#,
-        r#""delta":{"refusal":"<2"}"#,
-        r#""delta":{"reasoning_content":"<3"}"#,
-        r#""delta":{"tool_calls":[{"index":0,"function":{"arguments":"<4"}}]}"#,
-        r#""delta":{"tool_calls":[{"index":1,"custom":{"input":"<56"}}]}"#,
-        r#""delta":{"function_call":{"arguments":"<7"}}"#,
-    ] {
-        assert!(all[4].contains(rest), "{rest} is not in {}", all[4]);
-    }
+    assert_eq!(
+        deltas(&all[3]),
+        [
+            r#""tool_calls":[{"index":1,"custom":{"input":"<56"}}]"#,
+            r#""function_call":{"name":"h","arguments":"f"}"#
+        ]
+    );
+    assert_eq!(deltas(&all[4]), [r#""function_call":{"arguments":"<7"}"#, ""]);
     for line in all.concat().lines() {
         assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
     }

@@ -115,3 +115,48 @@ fn what_a_backends_own_policy_ends_in_the_middle_is_no_outage() {
     let failed = answer(vec![more(json!({"content": "hello "})), failed], "");
     assert!(failed.text().contains("upstream_unavailable") && !failed.text().contains("[DONE]"));
 }
+
+#[test]
+fn what_is_kept_back_is_told_before_something_else_is() {
+    let reasoning = |text: &str| more(json!({ "reasoning_content": text }));
+    let content = |text: &str| more(json!({ "content": text }));
+    let call = |call: Value| more(json!({ "tool_calls": [call] }));
+    let begin = |n: u64, arguments: &str| {
+        call(
+            json!({"index": n, "id": format!("c{n}"), "type": "function", "function": {"name": "f", "arguments": arguments}}),
+        )
+    };
+    let events = vec![
+        reasoning("I think of a bo"),
+        content("Hello "),
+        content("there, bo"),
+        begin(0, "{\"q\":\"bo"),
+        begin(1, "{\"q\":\"x"),
+        call(json!({"index": 0, "function": {"arguments": "at\"}"}})),
+        stop(),
+    ];
+    let answer = answer(events, "expose: [ reasoning ]");
+    let mut kinds = Vec::new();
+    for chunk in split::chunks(&answer.body) {
+        let delta = &chunk["choices"][0]["delta"];
+        for (name, place) in
+            [("thought", "/reasoning_content"), ("text", "/content"), ("call", "/tool_calls/0/index")]
+        {
+            let there = delta.pointer(place).filter(|value| *value != "");
+            let kind = there
+                .map(|value| format!("{name}{}", value.as_u64().map_or(String::new(), |n| n.to_string())));
+            if kind.is_some() && kinds.last() != kind.as_ref() {
+                kinds.extend(kind);
+            }
+        }
+    }
+    assert_eq!(kinds, ["thought", "text", "call0", "call1", "call0"], "{}", answer.text());
+    assert_eq!(told(&answer, "/reasoning_content"), "I think of a bo");
+    assert_eq!(told(&answer, "/content"), "Hello there, bo");
+    // It is matched across all the same.
+    let events =
+        vec![reasoning("x"), content("a bo"), reasoning("y"), content("mb"), content(" and more"), stop()];
+    let answer = self::answer(events, "expose: [ reasoning ]");
+    assert_eq!(told(&answer, "/content"), "a bo", "{}", answer.text());
+    assert_eq!(finishes(&split::chunks(&answer.body)), [(0, "content_filter".to_owned())]);
+}
