@@ -174,6 +174,8 @@ fn pool(balance: Balance, size: usize) -> Arc<Pool> {
         retry: RetryRules { attempts: 3, resend: 1, budget: 20, on_timeout: true },
         forward: Forward::default(),
         gate: None,
+        passing: byname::rules::trace::Passing::Kept,
+        provider: "openai",
     }));
     let places: Vec<Place> = (0..size)
         .map(|backend| {

@@ -78,6 +78,50 @@ fn loose() -> Vec<Pattern> {
     sources.iter().map(|source| Pattern::regex(source).unwrap()).collect()
 }
 
+/// A thousand expressions that begin alike.
+fn alike(source: &str) -> Vec<Pattern> {
+    (0..1_000).map(|n| Pattern::regex(&source.replace('@', &n.to_string())).unwrap()).collect()
+}
+
+/// A thousand that begin alike, and of which each goes on in a way of its own: what cannot be looked for together.
+fn parting() -> Vec<Pattern> {
+    (0..1_000).map(|n| Pattern::regex(&format!("secret.{{0,{}}}plan{n}!", n % 100 + 1)).unwrap()).collect()
+}
+
+fn one(source: &str) -> Vec<Pattern> {
+    vec![Pattern::regex(source).unwrap()]
+}
+
+const EMAIL: &str = r"\b[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,100}\.[A-Za-z]{2,10}\b";
+
+/// Patterns, and texts that nearly match them all the time.
+fn hostile() -> Vec<(&'static str, Vec<Pattern>, &'static str)> {
+    let secrets = "secret 1 secret plan secrets and secret plan 77 of secret secretsecret planning ";
+    vec![
+        ("1,000 words", words(1_000), "barbobo conciber dedu tramil "),
+        (
+            "1,000 expressions",
+            regexes(1_000),
+            "secret1 secret6 project eagle0x customer no 3x api_key2 爆弾4の secret11 secret16 ",
+        ),
+        (
+            "1,000 of one beginning, which is there now and then",
+            alike("api[_ -]?key.{0,20}service@q"),
+            "Put your api_key into the file, and mind that the api key is not the password of the service. ",
+        ),
+        ("1,000 of one beginning, over and over", alike("secret.{0,30}plan@x"), "secret "),
+        ("1,000 of one beginning, in many ways", alike("secret.{0,30}plan@x"), secrets),
+        ("1,000 of one beginning that part behind it", parting(), secrets),
+        (
+            "10 expressions that begin with anything",
+            loose(),
+            "killing the the 192.168.1.x DE12 3456 a.b@corp. 123-45- ",
+        ),
+        ("an e-mail address", one(EMAIL), "a.a@a.a.a.a.aaaaaaaaaaaaaaaaa0"),
+        (r".{1,500}bomb\b", one(r".{1,500}bomb\b"), "aabombs "),
+    ]
+}
+
 fn policy(patterns: Vec<Pattern>) -> Policy {
     Policy {
         name: PolicyName::new("p"),
@@ -134,24 +178,33 @@ fn main() {
 
     println!("\nµs a KB of a prompt that is made of nothing but beginnings of what is forbidden\n");
     println!("| | hostile |\n|---|---:|");
-    for (name, patterns, begin) in [
-        ("1,000 words", words(1_000), "barbobo conciber dedu tramil "),
-        (
-            "1,000 expressions",
-            regexes(1_000),
-            "secret1 secret6 project eagle0x customer no 3x api_key2 爆弾4の secret11 secret16 ",
-        ),
-        (
-            "10 expressions that begin with anything",
-            loose(),
-            "killing the the 192.168.1.x DE12 3456 a.b@corp. 123-45- ",
-        ),
-    ] {
+    for (name, patterns, begin) in hostile() {
         let (policy, body) = (policy(patterns), body(begin));
         let cost = micros_a_kb(&body, rounds, length, || {
             assert!(!policy.forbids(body.as_bytes()), "{name}");
         });
         println!("| {name} | {cost:.2} |");
+    }
+    // Ever new, so that nothing that was remembered is of use.
+    for (name, patterns) in [
+        ("1,000 of one beginning, never the same", alike("secret.{0,30}plan@!")),
+        ("1,000 of one beginning that part behind it, never the same", parting()),
+        (r"[a-z]e.{0,500}bomb, never the same", one(r"[a-z]e.{0,500}bomb")),
+    ] {
+        let (policy, body) = (policy(patterns), request(&restless()));
+        let cost = micros_a_kb(&body, rounds, length, || {
+            assert!(!policy.forbids(body.as_bytes()), "{name}");
+        });
+        println!("| {name} | {cost:.2} |");
+    }
+
+    println!("\nµs a chunk of such a stream\n");
+    println!("| | hostile |\n|---|---:|");
+    for (name, patterns, begin) in hostile() {
+        let (policy, chunks) = (policy(patterns), chunks(begin));
+        let cost = (0..rounds)
+            .map(|_| repeat(length, || stream(Some(&policy), &chunks)) / chunks.len() as f64 / 1000.0);
+        println!("| {name} | {:.2} |", median(&mut cost.collect::<Vec<_>>()));
     }
 
     println!("\nµs a chunk of a stream (a token, some 5 bytes of text), rewriting included\n");
@@ -174,7 +227,23 @@ fn main() {
 
 /// A request that says this text over and over.
 fn body(text: &str) -> String {
-    let escaped = serde_json::to_string(&text.repeat(PROMPT / text.len() + 1)).unwrap();
+    request(&text.repeat(PROMPT / text.len() + 1))
+}
+
+/// Beginnings of what is forbidden, in an order that does not come again.
+fn restless() -> String {
+    const PIECES: [&str; 8] = ["secret", " plan", "a1", " ", "secret ", "12", "@corp.", "xy"];
+    let mut random = 7_u64;
+    let pieces = (0..PROMPT / 4).map(|_| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        PIECES[(random >> 61) as usize]
+    });
+    pieces.collect()
+}
+
+/// A request that says this text.
+fn request(text: &str) -> String {
+    let escaped = serde_json::to_string(text).unwrap();
     format!(r#"{{"model":"general","messages":[{{"role":"user","content":{escaped}}}]}}"#)
 }
 

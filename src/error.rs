@@ -56,6 +56,8 @@ pub enum GatewayError {
     Draining,
     /// Request bodies of all clients together would take more than `max_buffered`.
     OutOfMemory,
+    /// Those of its tenant would take more than the tenant's share of it.
+    OutOfShare,
     /// A fault of ours. The text is for the log.
     Internal(&'static str),
 }
@@ -82,6 +84,8 @@ pub enum Blocker {
     Moderator,
     /// Nobody: that moderator did not answer, and without its word nothing may go on.
     NoModerator,
+    /// Nobody: a part of the request is of a kind that the moderator cannot judge.
+    Unjudged,
 }
 
 impl Blocker {
@@ -93,6 +97,7 @@ impl Blocker {
             Self::Answer => "blocked_answer",
             Self::Moderator => "blocked_by_moderator",
             Self::NoModerator => "moderator_failed",
+            Self::Unjudged => "blocked_unjudged",
         }
     }
 }
@@ -260,7 +265,8 @@ impl GatewayError {
                 "service_unavailable",
                 "The service is restarting. Please retry.".into(),
             ),
-            Self::OutOfMemory => (
+            // The same for both, so that nobody learns from it what others do.
+            Self::OutOfMemory | Self::OutOfShare => (
                 503,
                 "service_unavailable",
                 "service_unavailable",
@@ -271,7 +277,7 @@ impl GatewayError {
         let headers = match self {
             Self::NoKey => vec![("www-authenticate", "Bearer".into())],
             Self::WrongMethod { allow } => vec![("allow", (*allow).into())],
-            Self::Draining | Self::OutOfMemory => vec![("retry-after", "1".into())],
+            Self::Draining | Self::OutOfMemory | Self::OutOfShare => vec![("retry-after", "1".into())],
             Self::Busy { wait, .. } => waits((*wait).clamp(SHORTEST_WAIT, LONGEST_WAIT), Duration::ZERO),
             Self::Limited { wait, jitter, .. } => waits((*wait).max(SHORTEST_WAIT), *jitter),
             Self::Flood => waits(LONGEST_WAIT, Duration::ZERO),
@@ -310,7 +316,7 @@ impl GatewayError {
             | Self::TooLarge
             | Self::Flood
             | Self::HeadTooLarge => Fault::Caller,
-            Self::Blocked(_) | Self::Limited { .. } => Fault::Policy,
+            Self::Blocked(_) | Self::Limited { .. } | Self::OutOfShare => Fault::Policy,
             Self::Busy { .. } | Self::UpstreamDown { .. } => Fault::Upstream,
             Self::Draining | Self::OutOfMemory | Self::Internal(_) => Fault::Gateway,
         }
@@ -328,6 +334,7 @@ impl GatewayError {
             Self::BadHead => "malformed_head",
             Self::HeadTooSlow => "slow_head",
             Self::OutOfMemory => "max_buffered",
+            Self::OutOfShare => "max_buffered_share",
             Self::BadFraming => "malformed_body",
             Self::Rejected(Rejection::ContextOverflow) => "context_overflow",
             Self::Rejected(Rejection::Other) => "rejected_upstream",

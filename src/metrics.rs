@@ -9,6 +9,7 @@ mod policies;
 mod process;
 mod tally;
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -66,8 +67,10 @@ pub struct Metrics {
     pub stale_connections: IntCounter,
     /// Clients that left before their answer was complete.
     pub disconnects: IntCounter,
-    /// Access-log lines that were dropped because their reader was too slow.
-    pub log_lines_dropped: IntCounter,
+    /// Lines of a log that nobody will read: the reader was too slow, or the disk full.
+    pub log_lines_dropped: IntCounterVec,
+    /// Traces of requests, by what became of them.
+    pub traces: IntCounterVec,
     /// Bytes of request bodies that are held in memory now; set when somebody asks.
     pub body_bytes: IntGauge,
     /// How often a cap on sizes refused something.
@@ -106,6 +109,14 @@ pub struct CapMetrics {
     pub max_event: IntCounter,
     pub max_response: IntCounter,
     pub max_buffered: IntCounter,
+    /// A tenant's share of it.
+    pub max_buffered_share: IntCounter,
+}
+
+/// A metric that `registry` shows from now on.
+fn registered<T: Collector + Clone + 'static>(registry: &Registry, metric: T) -> prometheus::Result<T> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
 }
 
 /// How a token count was learnt.
@@ -134,46 +145,24 @@ impl Metrics {
     /// Only when a name here is malformed or taken twice, which the first test of a build shows.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new_custom(Some("byname".into()), None)?;
-        let counter = |name: &str, help: &str| -> prometheus::Result<IntCounter> {
-            let metric = IntCounter::new(name, help)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
+        let counter = |name: &str, help: &str| registered(&registry, IntCounter::new(name, help)?);
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            registered(&registry, IntCounterVec::new(Opts::new(name, help), labels)?)
         };
-        let counters = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
-            let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
+        let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help)?);
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            registered(&registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
         };
-        let gauge = |name: &str, help: &str| -> prometheus::Result<IntGauge> {
-            let metric = IntGauge::new(name, help)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        };
-        let histogram =
-            |name: &str, help: &str, labels: &[&str], buckets: &[f64]| -> prometheus::Result<HistogramVec> {
-                let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-                let metric = HistogramVec::new(opts, labels)?;
-                registry.register(Box::new(metric.clone()))?;
-                Ok(metric)
-            };
-        let in_flight = IntGaugeVec::new(
-            Opts::new("in_flight", "Requests being relayed now, by alias."),
-            &["tenant", "model"],
-        )?;
-        registry.register(Box::new(in_flight.clone()))?;
-        let gauges = |name: &str, help: &str| -> prometheus::Result<IntGaugeVec> {
-            let metric = IntGaugeVec::new(Opts::new(name, help), &["pool", "backend"])?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
+        let histogram = |name: &str, help: &str, labels: &[&str], buckets: &[f64]| {
+            let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+            registered(&registry, HistogramVec::new(opts, labels)?)
         };
         let cap_hits =
             counters("cap_exceeded_total", "How often a configured cap refused something.", &["cap"])?;
-        let build = Gauge::with_opts(
-            Opts::new("build_info", "Always 1.").const_label("version", env!("CARGO_PKG_VERSION")),
-        )?;
-        build.set(1.0);
-        registry.register(Box::new(build))?;
+        let build = Opts::new("build_info", "Always 1.").const_label("version", env!("CARGO_PKG_VERSION"));
+        registered(&registry, Gauge::with_opts(build)?)?.set(1.0);
         let tenant_model = &["tenant", "model"];
+        let pool_backend = &["pool", "backend"];
         Ok(Self {
             requests: counters("requests_total", "Answered requests.", &["tenant", "model", "code"])?,
             duration: histogram(
@@ -214,19 +203,24 @@ impl Metrics {
             upstream_latency: histogram(
                 "upstream_latency_seconds",
                 "From the start of an attempt to the head of its answer.",
-                &["pool", "backend"],
+                pool_backend,
                 FIRST_TOKEN,
             )?,
-            upstream_up: gauges("upstream_up", "Whether a backend can be asked now: 1, or 0.")?,
+            upstream_up: gauges("upstream_up", "Whether a backend can be asked now: 1, or 0.", pool_backend)?,
             upstream_breaker: gauges(
                 "upstream_breaker",
                 "A backend's breaker: 0 closed, 1 half open, 2 open. The best of its addresses.",
+                pool_backend,
             )?,
-            upstream_in_flight: gauges("upstream_in_flight", "Requests that are with a backend now.")?,
+            upstream_in_flight: gauges(
+                "upstream_in_flight",
+                "Requests that are with a backend now.",
+                pool_backend,
+            )?,
             credential_refused: counters(
                 "upstream_credential_refused_total",
                 "How often a backend refused our credential.",
-                &["pool", "backend"],
+                pool_backend,
             )?,
             health_checks: counters(
                 "upstream_checks_total",
@@ -238,12 +232,11 @@ impl Metrics {
                 "Lookups of a backend's name.",
                 &["pool", "backend", "outcome"],
             )?,
-            limit_remaining: {
-                let opts = Opts::new("limit_remaining", "What is left of a limit.");
-                let metric = IntGaugeVec::new(opts, &["tenant", "model", "limit"])?;
-                registry.register(Box::new(metric.clone()))?;
-                metric
-            },
+            limit_remaining: gauges(
+                "limit_remaining",
+                "What is left of a limit.",
+                &["tenant", "model", "limit"],
+            )?,
             reserved: counters(
                 "tokens_reserved_total",
                 "Tokens taken from limits before a request was asked, by estimate.",
@@ -282,10 +275,25 @@ impl Metrics {
                 "client_disconnects_total",
                 "Clients that left before their answer was complete.",
             )?,
-            log_lines_dropped: counter(
-                "log_lines_dropped_total",
-                "Access-log lines dropped because their reader was too slow.",
-            )?,
+            log_lines_dropped: {
+                let metric = counters(
+                    "log_lines_dropped_total",
+                    "Lines of a log dropped because their reader was too slow, or the disk full.",
+                    &["log"],
+                )?;
+                for log in ["access", "events"] {
+                    metric.with_label_values(&[log]);
+                }
+                metric
+            },
+            traces: {
+                let metric =
+                    counters("traces_total", "Traces of requests: sent, dropped, failed.", &["outcome"])?;
+                for outcome in ["sent", "dropped", "failed"] {
+                    metric.with_label_values(&[outcome]);
+                }
+                metric
+            },
             body_bytes: gauge("body_bytes", "Bytes of request bodies held in memory now.")?,
             config_generation: gauge("config_generation", "Configurations taken since the start.")?,
             reload_successful: {
@@ -312,10 +320,11 @@ impl Metrics {
                 max_event: cap_hits.with_label_values(&["max_event"]),
                 max_response: cap_hits.with_label_values(&["max_response"]),
                 max_buffered: cap_hits.with_label_values(&["max_buffered"]),
+                max_buffered_share: cap_hits.with_label_values(&["max_buffered_share"]),
             },
             connections: ConnectionMetrics::new(&registry)?,
             process: ProcessMetrics::new()?,
-            in_flight,
+            in_flight: gauges("in_flight", "Requests being relayed now, by alias.", tenant_model)?,
             registry,
         })
     }

@@ -225,6 +225,7 @@ fn a_policy_is_what_is_written_of_it() {
     assert_eq!((strict.answers, strict.media), (named("words").answers, named("words").media));
     let (written, default) = (strict.moderator.as_ref().unwrap(), named("asked").moderator.as_ref().unwrap());
     assert_eq!((written.timeout, written.on_failure), (default.timeout, default.on_failure));
+    assert_eq!((written.media, written.media.image), (default.media, false));
     assert_eq!((written.timeout, written.on_failure), (Duration::from_secs(1), OnFailure::Block));
     assert_eq!(named("expressions").answers, Answers::Screened);
     assert_eq!(named("plain").media, Allowed { image: false, audio: false, file: false });

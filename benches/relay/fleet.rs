@@ -19,6 +19,10 @@ pub enum Target {
     Direct,
     Bare,
     Byname,
+    /// Byname without an access log.
+    Quiet,
+    /// Byname with one request in a hundred traced.
+    Traced,
 }
 
 impl Target {
@@ -27,6 +31,8 @@ impl Target {
             Target::Direct => "direct",
             Target::Bare => "bare",
             Target::Byname => "byname",
+            Target::Quiet => "quiet",
+            Target::Traced => "traced",
         }
     }
 }
@@ -60,6 +66,8 @@ pub struct Fleet {
     bare: Process,
     /// Absent when there is no such executable.
     byname: Option<Process>,
+    quiet: Option<Process>,
+    traced: Option<Process>,
 }
 
 impl Fleet {
@@ -70,16 +78,21 @@ impl Fleet {
         command.arg("--mock").arg(mock.to_string()).arg(threads);
         let mock = launch(command, mock);
         let bare = bare(cores, mock.address);
-        let byname = byname(cores, mock.address);
-        Fleet { mock, bare, byname }
+        let [one, quiet, traced] =
+            [Target::Byname, Target::Quiet, Target::Traced].map(|target| byname(cores, mock.address, target));
+        Fleet { mock, bare, byname: one, quiet, traced }
     }
 
     /// The address of a target, and its process if it is a gateway.
     pub fn find(&self, target: Target) -> Option<(SocketAddr, Option<u32>)> {
+        let gateway =
+            |of: &Option<Process>| of.as_ref().map(|process| (process.address, Some(process.pid())));
         match target {
             Target::Direct => Some((self.mock.address, None)),
             Target::Bare => Some((self.bare.address, Some(self.bare.pid()))),
-            Target::Byname => self.byname.as_ref().map(|process| (process.address, Some(process.pid()))),
+            Target::Byname => gateway(&self.byname),
+            Target::Quiet => gateway(&self.quiet),
+            Target::Traced => gateway(&self.traced),
         }
     }
 
@@ -88,7 +101,7 @@ impl Fleet {
         match target {
             Target::Direct => None,
             Target::Bare => Some(bare(cores, self.mock.address)),
-            Target::Byname => byname(cores, self.mock.address),
+            Target::Byname | Target::Quiet | Target::Traced => byname(cores, self.mock.address, target),
         }
     }
 }
@@ -100,11 +113,11 @@ fn bare(cores: &Cores, upstream: SocketAddr) -> Process {
     cores.on_gateway_core(|| launch(command, listen))
 }
 
-fn byname(cores: &Cores, upstream: SocketAddr) -> Option<Process> {
+fn byname(cores: &Cores, upstream: SocketAddr, target: Target) -> Option<Process> {
     let executable = executable()?;
     let listen = host::free_port();
     let config = scratch().join(format!("relay-{}.yaml", listen.port()));
-    fs::write(&config, config_text(listen, upstream)).unwrap();
+    fs::write(&config, config_text(listen, upstream, target)).unwrap();
     let mut command = Command::new(executable);
     command.arg("-c").arg(&config);
     let mut process = cores.on_gateway_core(|| launch(command, listen));
@@ -123,11 +136,18 @@ pub fn scratch() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-/// Everything on: key check, alias, rewriting both ways, the access log (to nowhere) and metrics.
-fn config_text(listen: SocketAddr, upstream: SocketAddr) -> String {
+/// Everything on: key check, alias, rewriting both ways, the access log (to nowhere) and metrics. Traces go to the
+/// mock, which answers whatever it is asked.
+fn config_text(listen: SocketAddr, upstream: SocketAddr, target: Target) -> String {
     let admin = host::free_port();
+    let more = match target {
+        Target::Quiet => "log: { access: off }".to_owned(),
+        Target::Traced => format!("tracing: {{ endpoint: \"http://{upstream}/v1/traces\", sample: 1% }}"),
+        Target::Direct | Target::Bare | Target::Byname => String::new(),
+    };
     format!(
         r#"server: {{ listen: "{listen}", admin: "{admin}", threads: 1, unknown_keys_per_minute: 1000000000 }}
+{more}
 pools:
   main: {{ backends: [ {{ url: "http://{upstream}/v1" }} ] }}
 tenants:

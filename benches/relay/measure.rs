@@ -107,7 +107,8 @@ fn length(options: &Options, scenario: &Scenario, target: Target, round: usize) 
     let whole = Duration::from_secs(options.seconds);
     match (target, scenario.arrival) {
         (Target::Direct, Arrival::Closed { .. }) => (round == 0).then_some(whole.min(Duration::from_secs(1))),
-        (Target::Direct, Arrival::Open { .. }) | (Target::Bare | Target::Byname, _) => Some(whole),
+        (Target::Direct, Arrival::Open { .. })
+        | (Target::Bare | Target::Byname | Target::Quiet | Target::Traced, _) => Some(whole),
     }
 }
 

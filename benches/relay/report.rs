@@ -45,7 +45,7 @@ impl<'a> Findings<'a> {
     pub fn new(cells: &'a [Cell], memory: &'a [Weight]) -> Findings<'a> {
         let mut rows: Vec<Row> = Vec::new();
         for scenario in NAMES {
-            for target in [Target::Direct, Target::Bare, Target::Byname] {
+            for target in [Target::Direct, Target::Bare, Target::Byname, Target::Quiet, Target::Traced] {
                 let same = |cell: &&Cell| cell.scenario == *scenario && cell.target == target;
                 rows.extend(Row::new(&cells.iter().filter(same).collect::<Vec<_>>()));
             }
@@ -60,11 +60,16 @@ impl<'a> Findings<'a> {
     /// CPU per unit as a multiple of bare Pingora's: the median of the rounds' ratios. The two of a round
     /// ran within seconds, so what makes a machine slow for a while cancels out.
     fn ratio(&self, scenario: &str, target: Target) -> Option<f64> {
+        self.ratio_to(scenario, target, Target::Bare)
+    }
+
+    /// The same as a multiple of another target's.
+    fn ratio_to(&self, scenario: &str, target: Target, base: Target) -> Option<f64> {
         let of = |target: Target| {
             self.cells.iter().filter(move |cell| cell.scenario == scenario && cell.target == target)
         };
         let pairs: Vec<(&Cell, &Cell)> = of(target)
-            .filter_map(|cell| Some((cell, of(Target::Bare).find(|bare| bare.round == cell.round)?)))
+            .filter_map(|cell| Some((cell, of(base).find(|bare| bare.round == cell.round)?)))
             .collect();
         let calm = pairs.iter().filter(|(cell, bare)| cell.is_calm() && bare.is_calm()).copied();
         let calm: Vec<(&Cell, &Cell)> = calm.collect();
@@ -98,10 +103,10 @@ impl<'a> Findings<'a> {
             let (p50, p99) = if row.timed { (row.p50, row.p99) } else { (None, None) };
             let (more50, more99) = match row.target {
                 Target::Direct => (None, None),
-                Target::Bare | Target::Byname if row.timed => {
+                Target::Bare | Target::Byname | Target::Quiet | Target::Traced if row.timed => {
                     (self.added(row, |row| row.p50), self.added(row, |row| row.p99))
                 }
-                Target::Bare | Target::Byname => (None, None),
+                Target::Bare | Target::Byname | Target::Quiet | Target::Traced => (None, None),
             };
             let ratio = row.cpu.and_then(|_| self.ratio(row.scenario, row.target));
             let _ = writeln!(

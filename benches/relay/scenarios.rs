@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::answer::Expect;
-use crate::fleet::Target::{self, Bare, Byname, Direct};
+use crate::fleet::Target::{self, Bare, Byname, Direct, Quiet, Traced};
 
 /// The client key that the gateway's config knows the hash of.
 pub const KEY: &str = "bn-bench";
@@ -26,6 +26,9 @@ pub const NAMES: &[&str] = &[
     "latency1k",
     "memory",
 ];
+
+/// Where the cost of logs and traces is looked at, too.
+const EACH: &[Target] = &[Direct, Bare, Byname, Quiet, Traced];
 
 pub struct Scenario {
     pub name: &'static str,
@@ -66,7 +69,7 @@ impl Unit {
 /// Every scenario, in the order of the report.
 pub fn all() -> Vec<Scenario> {
     vec![
-        json("json1k", 1, 32),
+        Scenario { targets: EACH, ..json("json1k", 1, 32) },
         json("json16k", 16, 16),
         json("json100k", 100, 16),
         Scenario {
@@ -80,7 +83,7 @@ pub fn all() -> Vec<Scenario> {
             warm_up: Duration::from_millis(1200),
             ..stream("sse_paced", "chunks=100 pace_ms=10")
         },
-        stream("sse_burst", "chunks=100 pace_ms=0"),
+        Scenario { targets: EACH, ..stream("sse_burst", "chunks=100 pace_ms=0") },
         Scenario { request: get("/v1/models"), ..json("models", 1, 32) },
         Scenario {
             request: post(&chat("general", "", 256), "bn-nobody"),

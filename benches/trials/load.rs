@@ -1,5 +1,6 @@
 //! Requests that come by the clock, whatever becomes of those before them.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -78,4 +79,14 @@ async fn once(to: SocketAddr, request: &[u8], idle: &Mutex<Vec<Connection>>) -> 
         idle.lock().unwrap().push(connection);
     }
     Ok(answer.status())
+}
+
+/// How often each status came: `200: 600, 502: 3`.
+pub fn histogram(samples: &[Sample]) -> String {
+    let mut counts = BTreeMap::<u16, usize>::new();
+    for sample in samples {
+        *counts.entry(sample.status).or_default() += 1;
+    }
+    let each: Vec<String> = counts.iter().map(|(status, count)| format!("{status}: {count}")).collect();
+    each.join(", ")
 }

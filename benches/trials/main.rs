@@ -1,7 +1,7 @@
 //! What happens when backends fail, are slow or hang up, when clients leave, and when one floods: the promises
 //! of "Who answers" and of limits at full size.
 //!
-//!     cargo bench --bench trials [-- [--strict] [outage|slow|stale|leaving|flood|many|nonce]…]
+//!     cargo bench --bench trials [-- [--strict] [outage|slow|stale|leaving|flood|many|nonce|lanes]…]
 //!
 //! Promises: the gateway is the real binary in a process of its own; backends are scripted here and say
 //! exactly what they saw; load comes by the clock, whatever the gateway does; all stays on loopback.
@@ -18,6 +18,7 @@
 mod gateway;
 mod goals;
 mod http;
+mod lanes;
 mod leaving;
 mod limits;
 mod load;
@@ -34,11 +35,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use goals::Goals;
 
 const USAGE: &str =
-    "cargo bench --bench trials [-- [--strict] [outage|slow|stale|leaving|flood|many|nonce]...]
+    "cargo bench --bench trials [-- [--strict] [outage|slow|stale|leaving|flood|many|nonce|lanes]...]
   --strict   end with 1 when a goal is missed
 The gateway is the `byname` built with the bench; BYNAME_BIN=path names another.";
 
-const TRIALS: [&str; 7] = ["outage", "slow", "stale", "leaving", "flood", "many", "nonce"];
+const TRIALS: [&str; 8] = ["outage", "slow", "stale", "leaving", "flood", "many", "nonce", "lanes"];
 
 /// How much is tried.
 #[derive(Clone, Copy, PartialEq)]
@@ -87,6 +88,9 @@ fn main() -> ExitCode {
         }
         if wanted("many") {
             limits::many::run(&upstreams, &mut goals).await;
+        }
+        if wanted("lanes") {
+            lanes::run(&upstreams, &mut goals).await;
         }
     });
     if wanted("nonce") {

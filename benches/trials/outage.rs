@@ -1,7 +1,6 @@
 //! All three backends of a pool answer 500 for half a minute: how often they are asked, how soon clients are
 //! told, and how soon all is well again.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use tokio::time::sleep;
 use crate::gateway::{Gateway, ONE_ALIAS, backends};
 use crate::goals::{Goals, Times};
 use crate::http::{completion, failure};
-use crate::load::{Sample, by_the_clock};
+use crate::load::{Sample, by_the_clock, histogram};
 use crate::upstream;
 
 const PER_SECOND: u32 = 500;
@@ -139,15 +138,6 @@ fn refused(samples: &[Sample], from: Instant, to: Instant) -> Times {
 fn attempts(samples: &[Sample], answers: &[(Instant, bool)], from: Instant, to: Instant) -> f64 {
     let made = answers.iter().filter(|(at, _)| (from..to).contains(at)).count();
     made as f64 / sent(samples, from, to).len().max(1) as f64
-}
-
-fn histogram(samples: &[Sample]) -> String {
-    let mut counts = BTreeMap::<u16, usize>::new();
-    for sample in samples {
-        *counts.entry(sample.status).or_default() += 1;
-    }
-    let each: Vec<String> = counts.iter().map(|(status, count)| format!("{status}: {count}")).collect();
-    each.join(", ")
 }
 
 /// The first moment from which in every second 99 % of those who asked were served.

@@ -6,6 +6,7 @@
 mod dns;
 mod keys;
 mod limits;
+mod log;
 mod path;
 mod policies;
 mod pools;
@@ -14,6 +15,7 @@ mod secret;
 mod server;
 mod store;
 mod tenants;
+mod tracing;
 
 use super::at::{At, every};
 use super::complaint::{Complaints, File, Told};
@@ -27,6 +29,8 @@ const TENANTS: &str = "tenants";
 /// Every field of a configuration. The main file also needs `pools`; an included one has `tenants` alone.
 pub const FIELDS: &[Field] = &[
     may("server", Form::Section(server::FIELDS), "where we listen, and how much a request may cost"),
+    may("log", Form::Section(log::FIELDS), "what is told, in which form, and where"),
+    may("tracing", Form::Section(tracing::FIELDS), "which requests are traced, and who is told"),
     may("limits_store", Form::Section(store::FIELDS), "what several gateways count together in"),
     may("pools", Form::Named(&Form::Section(pools::FIELDS), 1), "backends that can answer for each other"),
     may(
@@ -58,6 +62,8 @@ pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Tol
     };
     let top = main.fields(FIELDS, out)?;
     let server = server::server(&top.section("server"), out);
+    let log = log::log(&top.section("log"), out);
+    let tracing = top.or("tracing", None, out, |at, out| tracing::tracing(at, out).map(Some));
     let store = top.or("limits_store", None, out, |at, out| store::store(at, out).map(Some));
     let pools_at = top.need("pools", "write at least one pool with a backend", out);
     let pools = pools_at.and_then(|at| pools::pools(&at, out));
@@ -98,6 +104,8 @@ pub(super) fn plan(trees: &[Tree<'_>], out: &mut Complaints) -> Result<Plan, Tol
         unknown_keys_per_minute: server.unknown_keys_per_minute,
         id_secret: server.id_secret,
         store: store?,
+        log: log?,
+        tracing: tracing?,
         pools: pools?,
         policies: policies?,
         tenants: tenants?,

@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use log::LevelFilter;
+
 use crate::error::Scope;
 use crate::names::{Alias, BackendName, KeyDigest, KeyId, ModelName, PolicyName, PoolName, TenantId};
 pub use crate::rules::balance::Balance;
@@ -16,6 +18,7 @@ pub use crate::rules::content::{Allowed, Answers, OnFailure};
 pub use crate::rules::limits::{LimitRules, QueueRules};
 pub use crate::rules::retry::RetryRules;
 pub use crate::rules::timeouts::Timeouts;
+pub use crate::rules::trace::Passing;
 use crate::wire::completion::Expose;
 
 /// A whole configuration.
@@ -42,6 +45,9 @@ pub struct Plan {
     pub id_secret: Option<SecretRef>,
     /// What several gateways count together in; `None` is each for itself.
     pub store: Option<StorePlan>,
+    pub log: LogPlan,
+    /// Who is told what requests went through; `None` is nobody.
+    pub tracing: Option<TracingPlan>,
     /// In the order of the file.
     pub pools: Vec<PoolPlan>,
     /// In the order of the file.
@@ -181,6 +187,53 @@ pub struct StorePlan {
     pub prefix: String,
 }
 
+/// What is told of requests and of the daemon's life, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPlan {
+    /// How much is told of the daemon's life; `None` is what the environment says.
+    pub level: Option<LevelFilter>,
+    pub form: LogForm,
+    /// Where the events of the daemon's life go.
+    pub events: LogTarget,
+    /// Where the line of each request goes; `None` is nowhere.
+    pub access: Option<LogTarget>,
+}
+
+/// What a line of a log looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogForm {
+    /// A JSON object.
+    Json,
+    /// Words for people: a time, and what there is to say.
+    Text,
+}
+
+/// Where lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    Stdout,
+    Stderr,
+    /// Is appended to.
+    File(PathBuf),
+}
+
+/// A collector of traces that speaks OTLP over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TracingPlan {
+    pub scheme: Scheme,
+    /// Host name or address, without brackets.
+    pub host: String,
+    pub port: u16,
+    /// With its first slash.
+    pub path: String,
+    /// How many requests of a hundred are traced at most.
+    pub sample: u8,
+    /// What every post says besides: names in small letters.
+    pub headers: Vec<(String, SecretRef)>,
+    /// How long one post may take, connecting included.
+    pub timeout: Duration,
+}
+
 /// Backends that can answer for each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolPlan {
@@ -200,6 +253,8 @@ pub struct PoolPlan {
     pub retry: RetryRules,
     /// Request fields that we do not know and that this pool gets all the same.
     pub forward_fields: Vec<String>,
+    /// Whether its backends learn of a request's trace.
+    pub passing: Passing,
     /// Of all tenants together; nothing by day or month.
     pub limits: LimitRules,
 }
@@ -334,6 +389,8 @@ pub struct ModeratorPlan {
     pub key: Option<SecretRef>,
     /// The model that it is asked for, if it has several.
     pub model: Option<ModelName>,
+    /// What it can judge besides text: pictures or nothing.
+    pub media: Allowed,
     /// For everything up to its answer's end.
     pub timeout: Duration,
     pub on_failure: OnFailure,

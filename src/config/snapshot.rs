@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::plan::{Caps, Clients};
+use crate::config::plan::{Caps, Clients, LogForm};
 use crate::metrics::AliasMetrics;
 use crate::names::TenantId;
 use crate::rules::auth::{KeyRing, Principal};
+use crate::rules::buffered::Buffered;
 use crate::rules::catalog::Catalog;
 use crate::rules::limits::book::{Book, Limit};
 use crate::rules::pools::Pool;
 use crate::rules::store::Store;
 use crate::rules::tick::Origin;
+use crate::rules::trace::Tracing;
 
 /// One generation of the configuration, ready for requests. A request keeps the one it started with.
 #[derive(Debug)]
@@ -23,6 +25,10 @@ pub struct Snapshot {
     /// What ticks are counted from.
     pub origin: Origin,
     pub limiting: Limiting,
+    /// What the line of a request looks like; `None` writes none.
+    pub access: Option<LogForm>,
+    /// Which requests are traced; `None` looks at no trace at all.
+    pub tracing: Option<Tracing>,
     /// Every pool that a route leads to, and those that none does.
     pub pools: Vec<Arc<Pool>>,
     pub keys: KeyRing,
@@ -60,6 +66,8 @@ pub struct Tenant {
     pub book: Arc<Book>,
     /// What all of them together may use.
     pub limit: Option<Limit>,
+    /// What its request bodies take of the memory for all.
+    pub buffered: Buffered,
     /// Counts requests that named no alias of the tenant's.
     pub unnamed: AliasMetrics,
 }

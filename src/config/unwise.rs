@@ -8,6 +8,7 @@ use super::place::{Fault, Way, Weight};
 use super::plan::{
     Access, Boot, KeyPlan, ListenAddress, ModelPlan, Plan, PolicyPlan, PoolPlan, Scheme, TenantPlan,
 };
+use super::url::is_near;
 use crate::names::KeyDigest;
 
 /// How many warnings of one kind are told. Who has more of them has a habit, not a slip.
@@ -35,6 +36,7 @@ pub fn unwise(plan: &Plan) -> Vec<Fault> {
     }
     few(&mut all, "backends", plan.pools.iter().flat_map(readable_backends));
     all.extend(readable_store(plan));
+    all.extend(one_body(plan));
     few(&mut all, "moderators", plan.policies.iter().filter_map(readable_moderator));
     few(&mut all, "aliases", plan.tenants.iter().flat_map(|tenant| unlimited(plan, tenant)));
     all
@@ -109,6 +111,13 @@ fn readable_store(plan: &Plan) -> Option<Fault> {
     Some(fault(Way::to("limits_store").field("redis"), wrong, "write rediss://, or use a private network"))
 }
 
+/// One tenant's longest body is more than its half, and it may send that.
+fn one_body(plan: &Plan) -> Option<Fault> {
+    let tight = plan.tenants.len() > 1 && plan.clients.max_buffered / 2 < plan.caps.max_body;
+    let wrong = "has no room for two bodies of `max_body`: with one, a tenant keeps the others out";
+    tight.then(|| fault(Way::to("server").field("max_buffered"), wrong, "raise it, or lower `max_body`"))
+}
+
 fn readable_moderator(policy: &PolicyPlan) -> Option<Fault> {
     let moderator = policy.moderator.as_ref()?;
     let plain = moderator.scheme == Scheme::Http && reach(&moderator.host) == Reach::Public;
@@ -129,9 +138,8 @@ enum Reach {
 fn reach(host: &str) -> Reach {
     const PRIVATE: [&str; 8] =
         [".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test", ".example", ".invalid"];
-    let near = match host.parse::<IpAddr>().map(|address| address.to_canonical()) {
-        Ok(IpAddr::V4(v4)) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
-        Ok(IpAddr::V6(v6)) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    let near = match host.parse::<IpAddr>() {
+        Ok(address) => is_near(address),
         Err(_) => !host.contains('.') || PRIVATE.iter().any(|end| host.ends_with(end)),
     };
     if near { Reach::Near } else { Reach::Public }
@@ -217,6 +225,18 @@ mod tests {
             said[0].starts_with("t:1:24: limits_store.redis: is a public address without TLS"),
             "{said:#?}"
         );
+    }
+
+    #[test]
+    fn tenants_have_room_for_a_body_each() {
+        let one =
+            text("max_body: 1MiB, max_buffered: 2097151, listen: 127.0.0.1:8080", DEMO_KEY, LIMITS, NEAR);
+        assert_eq!(said(&one), [""; 0]);
+        let other = "  globex: { limits: { concurrent: 9 }, keys: {}, models: {} }\n";
+        let told = said(&format!("{one}{other}"));
+        assert_eq!(told.len(), 1, "{told:#?}");
+        assert!(told[0].starts_with("t:1:41: server.max_buffered: has no room for two bodies"), "{told:#?}");
+        assert_eq!(said(&format!("{one}{other}").replace("2097151", "2MiB")), [""; 0]);
     }
 
     #[test]

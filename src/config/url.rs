@@ -3,7 +3,7 @@
 //! Stricter than a browser: what a lenient reader would mend silently is a complaint here, each with
 //! its own words. A URL is never shown, since it may hold a password.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::plan::Scheme;
 
@@ -91,6 +91,14 @@ fn scheme(text: &str) -> Result<(Scheme, &str), Fault> {
         Some(_) | None => {
             Err(("is not an http:// or https:// URL", "write it like https://models.example/v1"))
         }
+    }
+}
+
+/// Whether an address is one of this machine or of a private network.
+pub(super) fn is_near(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }
 

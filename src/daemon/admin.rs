@@ -14,9 +14,9 @@ use super::status::StatusPage;
 use super::status::look::Form;
 use super::{observe, process};
 use crate::config::snapshot::Snapshot;
-use crate::proxy::buffered::Buffered;
 use crate::proxy::door::seats::Seats;
 use crate::proxy::life::{Life, Stage};
+use crate::rules::buffered::Buffered;
 
 /// Serves the operator's pages.
 pub struct Admin {

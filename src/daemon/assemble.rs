@@ -15,6 +15,7 @@ use super::policies::{Policies, policies};
 use super::resolver::Local;
 use super::root;
 use super::secrets::{self, Unread, secret};
+use super::tracing::{self, Posting};
 use super::watch::{self, Care, Side};
 use crate::config::place::{Fault, Way, Weight};
 use crate::config::plan::{Access, BackendPlan, Dialect, ModelPlan, Plan, PoolPlan, Scheme, TenantPlan};
@@ -26,7 +27,7 @@ use crate::names::{Alias, ModelName, PoolName, Secret};
 use crate::rules::auth::{KeyRing, Principal};
 use crate::rules::balance::Dice;
 use crate::rules::catalog::{AliasEntry, Catalog, Route};
-use crate::rules::headers::{Door, UpwardHead};
+use crate::rules::headers::{self, Door, UpwardHead};
 use crate::rules::limits::LimitRules;
 use crate::rules::limits::book::{Book, Limit};
 use crate::rules::pools::{Backend, Gate, Pool, PoolParts};
@@ -55,6 +56,7 @@ struct DoorParts {
 pub struct Assembled {
     snapshot: Snapshot,
     cares: Vec<(Arc<Pool>, Care)>,
+    posting: Option<Posting>,
     /// What is unwise about it.
     pub unwise: Vec<Fault>,
 }
@@ -63,6 +65,9 @@ impl Assembled {
     /// Begins to look after its backends.
     pub fn begin(self, fleet: &Arc<Fleet>) -> Snapshot {
         watch::begin(fleet, self.cares);
+        if let Some(posting) = self.posting {
+            fleet.runtime.spawn(posting.run(fleet.clone()));
+        }
         self.snapshot
     }
 }
@@ -119,10 +124,12 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
             id: tenant.id.clone(),
             catalog: catalog(tenant, plan, &mut routes, &root, &policies, metrics, ledger),
             limit: limit(&book, &ledger::tenant_name(&tenant.id), tenant.limits),
+            buffered: ledger.buffered(&tenant.id),
             book,
             unnamed: metrics.alias(tenant.id.as_str(), ""),
         });
     }
+    let traces = plan.tracing.as_ref().and_then(|of| tracing::prepare(of, metrics, &mut obstacles));
     if !obstacles.is_empty() {
         return Err(obstacles);
     }
@@ -134,26 +141,27 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
         instances: plan.store.as_ref().map_or(1, |store| store.instances as u64),
         store: store.clone(),
     };
+    let (tracing, posting) = tracing::of(plan, traces);
     let snapshot = Snapshot {
         caps: plan.caps,
         drain: plan.drain,
         clients: plan.clients,
         origin: fleet.origin,
         limiting,
+        tracing,
+        access: plan.log.access.as_ref().map(|_| plan.log.form),
         pools,
         keys,
         tenants,
         nobody,
     };
-    Ok(Assembled { snapshot, cares, unwise })
+    Ok(Assembled { snapshot, cares, posting, unwise })
 }
 
 /// The keys of a pool's backends that others on this machine can read.
 fn exposed_keys(pool: &PoolPlan) -> impl Iterator<Item = Fault> {
     pool.backends.iter().enumerate().filter_map(|(index, backend)| {
-        let wrong = secrets::unwise(backend.key.as_ref()?)?;
-        let mend = "take the permission away: chmod o-r".to_owned();
-        Some(Fault { way: backend_way(pool, index).field("key"), wrong, mend, weight: Weight::Unwise })
+        secrets::unwise(backend.key.as_ref()?, backend_way(pool, index).field("key"))
     })
 }
 
@@ -208,6 +216,11 @@ fn pool(
         retry: plan.retry,
         forward,
         gate,
+        passing: plan.passing,
+        provider: match plan.dialect {
+            Dialect::OpenAi => "openai",
+            Dialect::Azure { .. } => "azure.ai.openai",
+        },
     }));
     let care = Care {
         pool: plan.name.clone(),
@@ -230,9 +243,7 @@ enum Obstacle {
 impl Obstacle {
     fn at(self, backend: Way) -> Fault {
         match self {
-            Self::Key(Unread { wrong, mend, weight }) => {
-                Fault { way: backend.field("key"), wrong, mend: mend.to_owned(), weight }
-            }
+            Self::Key(unread) => unread.at(backend.field("key")),
             Self::Tls(why) => certificates::fault(backend.field("tls"), &why),
         }
     }
@@ -255,8 +266,7 @@ fn backend(
             (Some(Tls { server_name, material: material.prepared }), material.fingerprint, 443)
         }
     };
-    let bracketed = if plan.host.contains(':') { format!("[{}]", plan.host) } else { plan.host.clone() };
-    let host = if plan.port == usual_port { bracketed } else { format!("{bracketed}:{}", plan.port) };
+    let host = headers::host(&plan.host, plan.port, usual_port);
     let identity = identity(plan, pool, fingerprint);
     let door = DoorParts { host, base_path: plan.base_path.clone(), key: key.clone() };
     // Any model will do to see whether a head can be made.

@@ -24,6 +24,7 @@ use super::handover::{HandOver, TakeOver};
 use super::keeper::Keeper;
 use super::ledger::Ledger;
 use super::load::Loaded;
+use super::log::Logs;
 use super::reload::Reloader;
 use super::run_dir::RunDir;
 use super::signals::{self, Asked};
@@ -38,11 +39,10 @@ use crate::config::place::{Fault, Way};
 use crate::config::plan::{ListenAddress, Listener, Plan, Speaks};
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
-use crate::proxy::access_log::AccessLog;
-use crate::proxy::buffered::Buffered;
 use crate::proxy::door;
 use crate::proxy::door::entrance::{Entrance, Greeting};
 use crate::proxy::life::{Life, Stage};
+use crate::rules::buffered::Buffered;
 
 /// What a listener's connections write through. Head and body of an ordinary answer fit, and so leave
 /// in one send.
@@ -60,8 +60,9 @@ const PROBES: usize = 3;
 /// How long what was sent may go unacknowledged at least, however short `write_timeout` is: a lost packet takes its
 /// time.
 const UNHEARD: Duration = Duration::from_secs(5);
-/// Idle connections to backends that a thread keeps. Fewer than its requests at a time would mean new
-/// connections all the time.
+/// Idle connections to backends that are kept for each thread, in one pool for all threads, backends and tenants of a
+/// listener; the one that has been idle for longest goes first. Fewer than requests at a time, or than tenants times
+/// backends that are asked within 45 s, would mean new connections all the time.
 const KEPT_CONNECTIONS: usize = 2048;
 /// More attempts than any configuration allows: our own rule counts them.
 const MAX_ATTEMPTS: usize = 64;
@@ -108,11 +109,8 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
     let mut shown = certificates::of_listeners(&plan.certificates).map_err(|faults| told(&faults))?;
     let unwise = assembled.unwise.clone();
     let live = Arc::new(Live::new(assembled.begin(&lasting.fleet)));
-    let log = AccessLog::default();
-    let writer = log.clone();
-    std::thread::Builder::new()
-        .name("access log".into())
-        .spawn(move || writer.write_to(std::io::stdout()))?;
+    let logs = Logs::begin(&metrics)?;
+    logs.take(super::log::open(&plan.log).map_err(|faults| told(&faults))?, &plan.log);
 
     let mut server = Server::new_with_opt_and_conf(None, conf(plan));
     server.bootstrap();
@@ -120,7 +118,7 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
     let gateway = Gateway {
         live: live.clone(),
         metrics: metrics.clone(),
-        log: log.clone(),
+        log: logs.access.clone(),
         shield: Arc::default(),
         life: life.clone(),
         seats: Arc::default(),
@@ -130,7 +128,8 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
     let entrances = plan.boot.listen.iter().enumerate();
     let entrances = entrances.map(|(place, listener)| entrance(listener, shown.remove(&place)));
     let entrances = entrances.collect::<Result<Vec<_>, _>>()?;
-    let reloader = Reloader::new(start.file, loaded, &unwise, gateway.clone(), entrances.clone(), lasting);
+    let reloader =
+        Reloader::new(start.file, loaded, &unwise, gateway.clone(), entrances.clone(), lasting, logs.clone());
     let reloader = Arc::new(reloader);
     for (listener, entrance) in plan.boot.listen.iter().zip(&entrances) {
         let service = clients(listener, plan, &server.configuration, gateway.clone(), entrance.clone());
@@ -165,7 +164,8 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
         let until = Until::HandedOver(to_the_end);
         server.add_service(OnSockets { service, sockets: sockets.clone(), until });
     }
-    let leaving = Arc::new(Leaving::new(gateway, keeper, sockets, run_dir.clone(), handed_over));
+    let leaving = Leaving::new(gateway, logs, keeper, sockets, run_dir.clone(), handed_over);
+    let leaving = Arc::new(leaving);
     let hand_over = Arc::new(HandOver::new(leaving.clone()));
     obey(&leaving, &reloader, &hand_over)?;
     let told = leaving.watch();
@@ -317,6 +317,7 @@ pub fn dry(plan: &Plan) -> Result<Vec<Fault>, Vec<Fault>> {
     let mut faults: Vec<_> =
         plan.store.as_ref().and_then(|store| shared::redis(store).err()).into_iter().collect();
     faults.extend(certificates::of_listeners(&plan.certificates).err().unwrap_or_default());
+    faults.extend(super::log::obstacles(&plan.log));
     match assemble(plan, &metrics, &lasting) {
         Ok(assembled) if faults.is_empty() => Ok(assembled.unwise),
         Ok(_) => Err(faults),

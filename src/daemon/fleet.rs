@@ -6,13 +6,14 @@ mod checking;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
 use tokio::runtime::{Builder, Runtime};
 
 use self::checking::Floor;
 pub use self::checking::{Checked, Checking, Word};
+use super::held;
 use super::resolver::Resolver;
 use crate::config::plan::HealthPlan;
 use crate::names::{PoolName, Secret};
@@ -141,10 +142,6 @@ impl Kept {
     pub fn is_current(&self, generation: u64) -> bool {
         self.generation.load(Ordering::Acquire) == generation
     }
-}
-
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use super::budgets::{Budgets, Kept};
+use super::held;
 use super::ledger::{Ledger, Owed, Used};
 use crate::rules::limits::period::Spent;
 
@@ -113,8 +114,4 @@ impl Keeper {
             Err(why) => log::error!("budgets cannot be kept: {why}"),
         }
     }
-}
-
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

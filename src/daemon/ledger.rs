@@ -1,10 +1,12 @@
-//! What has been used of limits, and learnt of tokens, whatever the configuration of the day.
+//! What has been used of limits, what is held, and learnt of tokens, whatever the configuration of the day.
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use super::held;
 use crate::names::{Alias, PoolName, TenantId};
+use crate::rules::buffered::Buffered;
 use crate::rules::limits::book::Book;
 use crate::rules::limits::period::{Change, Spent};
 use crate::rules::tokens::Learned;
@@ -14,6 +16,7 @@ use crate::rules::tokens::Learned;
 pub struct Ledger {
     tenants: Shelf<TenantId, Book>,
     pools: Shelf<PoolName, Book>,
+    buffered: Shelf<TenantId, Buffered>,
     learned: Shelf<(TenantId, Alias), Learned>,
 }
 
@@ -27,7 +30,7 @@ impl<K, V> Default for Shelf<K, V> {
 
 impl<K: Eq + Hash, V: Default> Shelf<K, V> {
     fn get(&self, key: K) -> Arc<V> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone()
+        held(&self.0).entry(key).or_default().clone()
     }
 }
 
@@ -45,6 +48,11 @@ impl Ledger {
         self.pools.get(pool.clone())
     }
 
+    /// Where a tenant's request bodies in memory are counted.
+    pub fn buffered(&self, tenant: &TenantId) -> Buffered {
+        Buffered::clone(&self.buffered.get(tenant.clone()))
+    }
+
     /// What an alias's requests have taught us.
     pub fn learned(&self, tenant: &TenantId, alias: &Alias) -> Arc<Learned> {
         self.learned.get((tenant.clone(), alias.clone()))
@@ -52,8 +60,7 @@ impl Ledger {
 
     /// What has been used of days and months, of all tenants and their keys.
     pub fn used(&self) -> Vec<Used> {
-        let books: Vec<_> =
-            self.tenants.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let books: Vec<_> = held(&self.tenants.0).values().cloned().collect();
         let used = |book: Arc<Book>| book.spent();
         books.into_iter().flat_map(used).map(|(name, day, month)| (name.to_string(), day, month)).collect()
     }

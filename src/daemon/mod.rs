@@ -9,13 +9,13 @@ pub mod cli;
 mod control;
 pub mod demo;
 mod detach;
-mod events;
 pub mod fleet;
 mod handover;
 mod keeper;
 pub mod keygen;
 mod ledger;
 pub mod load;
+mod log;
 mod moderator;
 mod notify;
 mod observe;
@@ -38,12 +38,14 @@ mod sockets;
 mod status;
 pub mod stop;
 pub mod store;
+mod tracing;
 mod watch;
 
 use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::config::place::{Fault, Weight};
 
@@ -89,7 +91,7 @@ pub fn run(command: cli::Command) -> ExitCode {
         }
         cli::Command::Serve { file, upgrade, background: _ } => {
             detach::leave_terminal();
-            events::start();
+            log::start();
             match load::load(&file) {
                 Ok(loaded) => match boot::serve(&loaded, boot::Start { file, upgrade }) {
                     Ok(code) => code,
@@ -123,6 +125,11 @@ fn test(file: &Path) -> ExitCode {
     }
     eprintln!("{}: the configuration is good", file.display());
     ExitCode::SUCCESS
+}
+
+/// What a lock guards, whoever held it before and however that ended.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn refuse(problem: &dyn Display) -> ExitCode {

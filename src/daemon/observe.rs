@@ -5,8 +5,8 @@ use std::time::{Instant, SystemTime};
 
 use crate::config::snapshot::Snapshot;
 use crate::metrics::Metrics;
-use crate::proxy::buffered::Buffered;
 use crate::proxy::door::seats::Seats;
+use crate::rules::buffered::Buffered;
 use crate::rules::limits::LimitKind;
 use crate::rules::limits::book::{Book, Limit, When};
 use crate::rules::limits::period::Today;

@@ -1,14 +1,13 @@
 //! Content policies made ready: lists of words are read, patterns compiled, moderators given what they need.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::fleet::Fleet;
 use super::moderator::HttpModerator;
-use super::secrets::{Unread, secret, unwise};
+use super::secrets::{secret, unwise};
 use crate::config::place::{Fault, Way, Weight};
 use crate::config::plan::{DenyPlan, ModeratorPlan, Plan, PolicyPlan};
 use crate::metrics::Metrics;
@@ -17,6 +16,8 @@ use crate::rules::content::{Flaw, Matcher, Moderation, Pattern, Policy};
 
 /// The largest file of words that is read, in bytes.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
+/// More ways to go on behind one beginning make a text that repeats it slow to look through.
+const MAX_WAYS: usize = 256;
 /// Of the lines of one file that cannot be used, so many are told.
 const MAX_TOLD: usize = 20;
 
@@ -37,11 +38,11 @@ pub fn policies(
         let way = Way::to("policies").field(plan.name.as_str());
         let before = obstacles.len();
         let denied = denied(plan, &way, obstacles);
-        let moderation =
-            plan.moderator.as_ref().map(|of| moderation(of, plan, &way, fleet, obstacles, not_wise));
+        let moderation = plan.moderator.as_ref().map(|of| moderation(of, &way, fleet, obstacles, not_wise));
         if obstacles.len() > before {
             continue;
         }
+        not_wise.extend(denied.as_ref().and_then(|denied| crowded(denied, &way)));
         if plan.moderator.is_some() {
             metrics.policies.has_moderator(plan.name.as_str());
         }
@@ -94,6 +95,20 @@ fn denied(plan: &PolicyPlan, way: &Way, obstacles: &mut Vec<Fault>) -> Option<Ma
         .ok()
 }
 
+/// Expressions that begin alike and then part.
+fn crowded(denied: &Matcher, way: &Way) -> Option<Fault> {
+    let ways = denied.ways();
+    (ways > MAX_WAYS).then(|| Fault {
+        way: way.clone().field("deny"),
+        wrong: format!(
+            "has expressions that begin alike and go on in {ways} ways: texts that repeat such a beginning take \
+             long to look through"
+        ),
+        mend: "write what stands between the beginning and the rest alike in all of them, such as .{0,40}".to_owned(),
+        weight: Weight::Unwise,
+    })
+}
+
 /// The words of a file: one a line, without blank lines and those that begin with `#`.
 fn listed(path: &Path) -> Result<Vec<Pattern>, Vec<Flaw>> {
     let name = path.display();
@@ -133,28 +148,25 @@ fn read(path: &Path) -> Result<String, String> {
 
 fn moderation(
     plan: &ModeratorPlan,
-    policy: &PolicyPlan,
     way: &Way,
     fleet: &Arc<Fleet>,
     obstacles: &mut Vec<Fault>,
     not_wise: &mut Vec<Fault>,
 ) -> Option<Moderation> {
     let way = way.clone().field("moderator").field("key");
-    if let Some(wrong) = plan.key.as_ref().and_then(unwise) {
-        let mend = "take the permission away: chmod o-r".to_owned();
-        not_wise.push(Fault { way: way.clone(), wrong, mend, weight: Weight::Unwise });
-    }
+    not_wise.extend(plan.key.as_ref().and_then(|key| unwise(key, way.clone())));
     let key = match plan.key.as_ref().map(secret).transpose() {
         Ok(key) => key,
-        Err(Unread { wrong, mend, weight }) => {
-            obstacles.push(Fault { way, wrong, mend: mend.to_owned(), weight });
+        Err(unread) => {
+            obstacles.push(unread.at(way));
             return None;
         }
     };
-    let mut hasher = DefaultHasher::new();
-    ("moderator", &policy.name, &plan.host, plan.port).hash(&mut hasher);
-    match HttpModerator::new(plan, key.as_ref(), hasher.finish() & !(1 << 63), fleet) {
-        Some(moderator) => Some(Moderation { moderator: Arc::new(moderator), on_failure: plan.on_failure }),
+    match HttpModerator::new(plan, key.as_ref(), fleet) {
+        Some(moderator) => {
+            let (moderator, standing) = (Arc::new(moderator), Arc::default());
+            Some(Moderation { moderator, media: plan.media, on_failure: plan.on_failure, standing })
+        }
         None => {
             let wrong = "has bytes that cannot stand in a header";
             obstacles.push(Fault::obstacle(way, wrong, "put the plain key there"));
@@ -189,6 +201,18 @@ mod tests {
         ];
         assert_eq!(listed_in(&format!("one\n{long}\n\u{200b}\n")), Err(told));
         assert_eq!(listed_in(&"\u{200b}\n".repeat(1000)).map_err(|told| told.len()), Err(MAX_TOLD));
+    }
+
+    #[test]
+    fn expressions_that_begin_alike_are_to_go_on_alike() {
+        let told = |source: &dyn Fn(usize) -> String| {
+            let patterns = (0..400).map(|n| Pattern::regex(&source(n)).unwrap()).collect();
+            crowded(&Matcher::new(patterns).unwrap(), &Way::to("policies").field("p"))
+                .map(|fault| fault.wrong)
+        };
+        assert_eq!(told(&|n| format!("secret.{{0,40}}plan{n}")), None);
+        let told = told(&|n| format!("secret.{{0,{}}}plan", n + 1));
+        assert!(told.is_some_and(|told| told.starts_with("has expressions that begin alike and go on in")));
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl HealthCheck for Checks {
 }
 
 /// Why a check has failed.
-enum Failure {
+pub(super) enum Failure {
     Connect(Box<Error>),
     Timeout,
     Tls(Box<Error>),
@@ -121,7 +121,7 @@ enum Failure {
 }
 
 impl Failure {
-    fn label(&self) -> &'static str {
+    pub(super) fn label(&self) -> &'static str {
         match self {
             Failure::Connect(_) => "connect",
             Failure::Timeout => "timeout",
@@ -218,7 +218,7 @@ async fn drain(session: &mut HttpSession) -> pingora_error::Result<()> {
 /// a pool that is never used.
 ///
 /// It is made when first needed, away from the runtime's threads: it reads the system's certificates.
-async fn connector() -> Result<&'static Connector, Failure> {
+pub(super) async fn connector() -> Result<&'static Connector, Failure> {
     static CONNECTOR: OnceCell<Connector> = OnceCell::const_new();
     let make = || tokio::task::spawn_blocking(|| Connector::new(None));
     CONNECTOR.get_or_try_init(make).await.map_err(|_| Failure::Broken("there are no usable certificates"))

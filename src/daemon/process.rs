@@ -25,10 +25,9 @@ pub fn now(metrics: &ProcessMetrics) {
         metrics.cpu(taken.cpu.as_secs_f64());
         metrics.threads.set(taken.threads);
     }
-    if let Some((all, resident)) = fs::read_to_string("/proc/self/statm").ok().as_deref().and_then(pages) {
-        let page = i64::try_from(rustix::param::page_size()).unwrap_or(4096);
-        metrics.virtual_memory.set(all.saturating_mul(page));
-        metrics.resident.set(resident.saturating_mul(page));
+    if let Some((all, resident)) = memory() {
+        metrics.virtual_memory.set(all);
+        metrics.resident.set(resident);
     }
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
         // One of them is that of this very look.
@@ -38,6 +37,18 @@ pub fn now(metrics: &ProcessMetrics) {
     let most =
         getrlimit(Resource::Nofile).current.map_or(i64::MAX, |most| i64::try_from(most).unwrap_or(i64::MAX));
     metrics.max_fds.set(most);
+}
+
+/// Memory that is really there, in bytes.
+pub fn resident() -> Option<u64> {
+    u64::try_from(memory()?.1).ok()
+}
+
+/// All memory that there is an address for, and what is really there; in bytes.
+fn memory() -> Option<(i64, i64)> {
+    let (all, resident) = pages(&fs::read_to_string("/proc/self/statm").ok()?)?;
+    let page = i64::try_from(rustix::param::page_size()).unwrap_or(4096);
+    Some((all.saturating_mul(page), resident.saturating_mul(page)))
 }
 
 struct Taken {
@@ -77,6 +88,13 @@ mod tests {
         let a_second = rustix::param::clock_ticks_per_second();
         assert_eq!((taken.cpu, taken.threads), (Duration::from_millis(200_000 / a_second), 9));
         assert!(super::taken("7 (x) S 1").is_none() && super::taken("").is_none());
+    }
+
+    #[test]
+    fn resident_pages_are_the_second_number() {
+        assert_eq!(pages("9041 1234 567 8 0 9 0\n"), Some((9041, 1234)));
+        assert_eq!(pages(""), None);
+        assert!(resident().is_some_and(|bytes| bytes > 100_000));
     }
 
     #[test]

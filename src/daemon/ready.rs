@@ -19,6 +19,8 @@ use crate::proxy::life::Stage;
 
 /// How long connecting may take, and how long until the door knows of it.
 const ANSWER: Duration = Duration::from_secs(1);
+/// How long those that came behind the one that the door knows of may take. Another process may have got them.
+const REST: Duration = Duration::from_millis(200);
 /// How long a process that takes over may take to prove that it accepts.
 const PROOF: Duration = Duration::from_secs(30);
 /// How often it is said who does not.
@@ -114,11 +116,15 @@ fn watch(doors: &Doors, leaving: &Leaving, every: Duration) {
 
 /// Whether a connection comes as far as our own door. During an upgrade another process listens on the same
 /// socket and takes its share, so that being connected proves nothing, and not being noticed says little.
+///
+/// On a busy machine it takes more than one, and each of them is a client like any other to the door. So those that
+/// still wait there are waited for: they are not to take a seat from the first real client, or be counted after we
+/// have said that we are ready.
 fn accepts((address, entrance): &(ListenAddress, Arc<Entrance>)) -> bool {
     let before = entrance.accepted();
     let end = Instant::now() + ANSWER;
     let mut pause = LOOK;
-    while Instant::now() < end {
+    for opened in 1.. {
         let connection = match address {
             ListenAddress::Tcp(address) => {
                 TcpStream::connect_timeout(&reachable(*address), ANSWER).map(OwnedFd::from)
@@ -135,7 +141,15 @@ fn accepts((address, entrance): &(ListenAddress, Arc<Entrance>)) -> bool {
         }
         std::thread::sleep(pause);
         if entrance.accepted() != before {
+            drop(connection);
+            let rest = Instant::now() + REST;
+            while entrance.accepted() < before + opened && Instant::now() < rest {
+                std::thread::sleep(LOOK);
+            }
             return true;
+        }
+        if Instant::now() >= end {
+            return false;
         }
         pause = (pause * 2).min(ANSWER / 8);
     }

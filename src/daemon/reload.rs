@@ -1,13 +1,14 @@
 //! Another configuration in place of the one that runs: read, checked, built and swapped, or not at all.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::SystemTime;
 
 use super::assemble::{Lasting, assemble};
 use super::certificates::ends::{End, ends};
 use super::load::{self, Loaded};
-use super::{certificates, notify};
+use super::log::Logs;
+use super::{certificates, held, notify};
 use crate::config::changed;
 use crate::config::live::Live;
 use crate::config::place::{Fault, Weight};
@@ -38,6 +39,7 @@ pub struct Reloader {
     pub lasting: Lasting,
     /// In the order of the listeners.
     entrances: Vec<Arc<Entrance>>,
+    logs: Logs,
     running: Mutex<Plan>,
     report: Mutex<Report>,
     /// Configurations that some request may still hold.
@@ -55,6 +57,7 @@ impl Reloader {
         gateway: Gateway,
         entrances: Vec<Arc<Entrance>>,
         lasting: Lasting,
+        logs: Logs,
     ) -> Self {
         let Gateway { live, metrics, .. } = gateway;
         metrics.config_generation.set(1);
@@ -63,24 +66,24 @@ impl Reloader {
         let (running, report) = (Mutex::new(loaded.plan.clone()), Mutex::new(report));
         let held = Mutex::new(vec![Arc::downgrade(&live.load())]);
         let ends = Mutex::new(ends(&loaded.plan));
-        Self { file, live, metrics, lasting, entrances, running, report, held, ends }
+        Self { file, live, metrics, lasting, entrances, logs, running, report, held, ends }
     }
 
     /// How many configurations are in use: the one that runs, and those that requests began with and still hold.
     pub fn in_use(&self) -> usize {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.retain(|snapshot| snapshot.strong_count() > 0);
-        held.len()
+        let mut all = held(&self.held);
+        all.retain(|snapshot| snapshot.strong_count() > 0);
+        all.len()
     }
 
     /// When the certificates that are shown now end.
     pub fn ends(&self) -> Vec<End> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        held(&self.ends).clone()
     }
 
     /// How the last one ended.
     pub fn report(&self) -> Report {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        held(&self.report).clone()
     }
 
     /// What runs, for `systemctl status`.
@@ -103,7 +106,7 @@ impl Reloader {
     /// All that is wrong, a complaint a line.
     pub fn reload(&self) -> Result<Report, Vec<String>> {
         // One at a time; whoever waits gets what is written when its turn comes.
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = held(&self.running);
         notify::reloading();
         let outcome = self.take(&mut running);
         let outcome = self.reported(outcome);
@@ -114,7 +117,7 @@ impl Reloader {
 
     fn reported(&self, outcome: Result<Vec<String>, Vec<String>>) -> Result<Report, Vec<String>> {
         let at = SystemTime::now();
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut report = held(&self.report);
         match outcome {
             Ok(warnings) => {
                 self.metrics.config_generation.inc();
@@ -150,8 +153,9 @@ impl Reloader {
         }
         let assembled = assemble(&loaded.plan, &self.metrics, &self.lasting);
         let shown = certificates::of_listeners(&loaded.plan.certificates);
-        let ready = assembled.and_then(|assembled| Ok((assembled, shown?)));
-        let (assembled, shown) = ready.map_err(|faults| {
+        let opened = super::log::open(&loaded.plan.log);
+        let ready = assembled.and_then(|assembled| Ok((assembled, shown?, opened?)));
+        let (assembled, shown, opened) = ready.map_err(|faults| {
             // What was made for it to be counted goes with it.
             self.metrics.forget(&present(&loaded.plan), &present(running));
             lines(loaded.located(&faults))
@@ -162,12 +166,11 @@ impl Reloader {
                 entrance.renew(certificates);
             }
         }
+        self.logs.take(opened, &loaded.plan.log);
         self.live.swap(assembled.begin(&self.lasting.fleet));
         self.in_use();
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.push(Arc::downgrade(&self.live.load()));
-        drop(held);
-        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = ends(&loaded.plan);
+        held(&self.held).push(Arc::downgrade(&self.live.load()));
+        *held(&self.ends) = ends(&loaded.plan);
         self.metrics.forget(&present(running), &present(&loaded.plan));
         *running = loaded.plan;
         Ok(warnings)

@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 use ring::digest::{Context, SHA256};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::secrets::{self, Unread, secret};
-use crate::config::place::{Fault, Way, Weight};
+use super::secrets::{self, secret};
+use crate::config::place::{Fault, Way};
 use crate::config::plan::SecretRef;
 use crate::names::{PoolName, Secret};
 use crate::wire::ids::Root;
@@ -31,12 +31,7 @@ pub fn root<'k>(
 ) -> Result<Root, Fault> {
     let Some(written) = written else { return derived(keys) };
     let way = Way::to("server").field("id_secret");
-    let secret = match secret(written) {
-        Ok(secret) => secret,
-        Err(Unread { wrong, mend, weight }) => {
-            return Err(Fault { way, wrong, mend: mend.to_owned(), weight });
-        }
-    };
+    let secret = secret(written).map_err(|unread| unread.at(way.clone()))?;
     if secret.reveal().len() < SHORTEST {
         let wrong = format!("the secret is shorter than {SHORTEST} bytes");
         return Err(Fault::obstacle(way, wrong, "make a longer one, such as by: openssl rand -hex 32"));
@@ -46,9 +41,7 @@ pub fn root<'k>(
 
 /// What is unwise about where the secret is kept.
 pub fn unwise(written: Option<&SecretRef>) -> Option<Fault> {
-    let wrong = secrets::unwise(written?)?;
-    let mend = "take the permission away: chmod o-r".to_owned();
-    Some(Fault { way: Way::to("server").field("id_secret"), wrong, mend, weight: Weight::Unwise })
+    secrets::unwise(written?, Way::to("server").field("id_secret"))
 }
 
 fn derived<'k>(keys: impl Iterator<Item = (&'k PoolName, Option<&'k Secret>)>) -> Result<Root, Fault> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::config::place::Weight;
+use crate::config::place::{Fault, Way, Weight};
 use crate::config::plan::SecretRef;
 use crate::names::Secret;
 
@@ -23,6 +23,14 @@ pub struct Unread {
     pub wrong: String,
     pub mend: &'static str,
     pub weight: Weight,
+}
+
+impl Unread {
+    /// As a fault of the field that says where the secret is.
+    pub fn at(self, way: Way) -> Fault {
+        let Self { wrong, mend, weight } = self;
+        Fault { way, wrong, mend: mend.to_owned(), weight }
+    }
 }
 
 /// Reads one.
@@ -54,11 +62,16 @@ pub fn secret(reference: &SecretRef) -> Result<Secret, Unread> {
     Ok(Secret::new(text))
 }
 
-/// What is unwise about where a secret is kept.
-pub fn unwise(reference: &SecretRef) -> Option<String> {
+/// What is unwise about where a secret is kept, as the field at `way` says.
+pub fn unwise(reference: &SecretRef, way: Way) -> Option<Fault> {
     let SecretRef::File(path) = reference else { return None };
     let mode = std::fs::metadata(path).ok()?.permissions().mode();
-    (mode & READ_BY_ALL != 0).then(|| format!("{} can be read by everyone", path.display()))
+    (mode & READ_BY_ALL != 0).then(|| Fault {
+        way,
+        wrong: format!("{} can be read by everyone", path.display()),
+        mend: "take the permission away: chmod o-r".to_owned(),
+        weight: Weight::Unwise,
+    })
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, Unread> {

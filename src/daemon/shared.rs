@@ -43,12 +43,8 @@ pub fn limits(plan: &StorePlan, fleet: &Fleet, metrics: &Arc<Metrics>) -> Result
 /// A secret or a certificate that cannot be read.
 pub fn redis(plan: &StorePlan) -> Result<RedisPlan, Fault> {
     let at = |field: &str| Way::to("limits_store").field(field);
-    let password = plan.password.as_ref().map(secret).transpose().map_err(|unread| Fault {
-        way: at("password"),
-        wrong: unread.wrong,
-        mend: unread.mend.to_owned(),
-        weight: unread.weight,
-    })?;
+    let password = plan.password.as_ref().map(secret).transpose();
+    let password = password.map_err(|unread| unread.at(at("password")))?;
     let ca = plan.ca.as_ref().map(|path| {
         let unread = |why| Fault::obstacle(at("ca"), format!("{}: {why}", path.display()), "see to the file");
         std::fs::read(path).map_err(unread)

@@ -9,13 +9,14 @@ use std::net::TcpListener;
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use listenfd::ListenFd;
 use pingora_core::server::{ListenFds, RuntimeOpts, ShutdownWatch};
 use pingora_core::services::Service;
 
+use super::held;
 use crate::config::place::{Fault, Way};
 use crate::config::plan::ListenAddress;
 
@@ -62,17 +63,17 @@ impl Sockets {
     /// # Errors
     /// When there are too many open files.
     pub fn copies(&self) -> io::Result<Vec<Named>> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = held(&self.0);
         all.iter().map(|(name, socket)| Ok((name.clone(), socket.try_clone()?))).collect()
     }
 
     /// Lets go of them, so that nobody listens once Pingora's copies are closed too.
     pub fn close(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        held(&self.0).clear();
     }
 
     fn copy(&self, name: &str) -> io::Result<Option<OwnedFd>> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = held(&self.0);
         all.iter().find(|(known, _)| known == name).map(|(_, socket)| socket.try_clone()).transpose()
     }
 }

@@ -11,7 +11,6 @@ pub mod history;
 pub mod look;
 mod page;
 mod pools;
-mod process;
 mod tenants;
 mod words;
 

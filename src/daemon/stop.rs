@@ -13,6 +13,7 @@ use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::sync::watch;
 
 use super::keeper::Keeper;
+use super::log::Logs;
 use super::run_dir::RunDir;
 use super::sockets::Sockets;
 use super::{handover, notify};
@@ -20,14 +21,11 @@ use crate::config::live::Live;
 use crate::config::snapshot::Snapshot;
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
-use crate::proxy::access_log::AccessLog;
 use crate::proxy::door::seats::Seats;
 use crate::proxy::life::{Life, Stage};
 
 /// How often the watching thread looks.
 const LOOK: Duration = Duration::from_millis(10);
-/// How long the last lines of the access log may take.
-const LAST_LINES: Duration = Duration::from_secs(1);
 /// How long connections are still accepted that were made before the word came: they are answered with 503,
 /// where closing the listener would reset them.
 const QUEUED: Duration = Duration::from_millis(50);
@@ -39,7 +37,7 @@ pub struct Leaving {
     pub life: Arc<Life>,
     pub live: Arc<Live<Snapshot>>,
     pub metrics: Arc<Metrics>,
-    pub log: AccessLog,
+    pub logs: Logs,
     /// The connections of clients.
     pub seats: Arc<Seats>,
     /// What was used of budgets, if it is kept here.
@@ -58,17 +56,18 @@ impl Leaving {
     /// For a process that nobody has told to leave.
     pub fn new(
         gateway: Gateway,
+        logs: Logs,
         keeper: Option<Arc<Keeper>>,
         sockets: Sockets,
         run_dir: Option<RunDir>,
         pages: watch::Sender<bool>,
     ) -> Self {
-        let Gateway { life, live, metrics, log, seats, .. } = gateway;
+        let Gateway { life, live, metrics, seats, .. } = gateway;
         Self {
             life,
             live,
             metrics,
-            log,
+            logs,
             seats,
             keeper,
             sockets,
@@ -184,8 +183,9 @@ impl Leaving {
             }
             (Some(_), true, None) | (None, _, _) => {}
         }
-        self.log.flush(LAST_LINES);
+        super::tracing::flush(&self.live.load());
         log::info!("stopped");
+        self.logs.flush();
     }
 }
 

@@ -89,9 +89,6 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// All of them, for metrics that are made at the start.
-    pub const ALL: [Self; 4] = [Self::Taken, Self::Full, Self::Timeout, Self::Error];
-
     /// For metrics; the set is closed.
     pub fn label(self) -> &'static str {
         match self {

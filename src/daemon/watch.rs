@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -13,6 +13,7 @@ use pingora_load_balancing::discovery::ServiceDiscovery;
 use pingora_load_balancing::{Backend as Target, Backends};
 
 use super::fleet::{Checked, Checking, Fleet, Identity, Kept};
+use super::held;
 use super::probe::{HealthKey, Probe, jittered};
 use super::resolver::{Family, Found, Local, NotFound};
 use crate::config::plan::HealthPlan;
@@ -268,7 +269,7 @@ impl Watch {
 
     /// Tells the pool what all its backends' addresses are now.
     fn settle(&self, pool: &Pool) {
-        let _one_at_a_time = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = held(&self.settling);
         let mut places = Vec::new();
         for (index, view) in self.views.iter().enumerate() {
             for target in view.backends.get_backend().iter() {

@@ -2,6 +2,8 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
+use super::registered;
+
 /// What becomes of clients' connections.
 #[derive(Debug)]
 pub struct ConnectionMetrics {
@@ -26,12 +28,9 @@ pub struct ConnectionMetrics {
 impl ConnectionMetrics {
     pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
         let opts = Opts::new("connections", "Connections of clients that are open now.");
-        let open = IntGaugeVec::new(opts, &["state"])?;
-        registry.register(Box::new(open.clone()))?;
-        let reasons = |name: &str, help: &str| -> prometheus::Result<IntCounterVec> {
-            let metric = IntCounterVec::new(Opts::new(name, help), &["reason"])?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
+        let open = registered(registry, IntGaugeVec::new(opts, &["state"])?)?;
+        let reasons = |name: &str, help: &str| {
+            registered(registry, IntCounterVec::new(Opts::new(name, help), &["reason"])?)
         };
         let refused = reasons("connections_refused_total", "Connections that were turned away at the door.")?;
         let cut = reasons("connections_cut_total", "Connections that were closed before their time.")?;

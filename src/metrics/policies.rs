@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
+use super::registered;
+
 /// A moderator answers in tens of milliseconds to seconds.
 const MODERATION: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
 
@@ -16,10 +18,12 @@ pub enum Moderated {
     TimedOut,
     /// Nothing that could be understood.
     Failed,
+    /// It was not asked about a part that it cannot judge.
+    Unjudged,
 }
 
 impl Moderated {
-    const ALL: [Self; 4] = [Self::Clean, Self::Flagged, Self::TimedOut, Self::Failed];
+    const ALL: [Self; 5] = [Self::Clean, Self::Flagged, Self::TimedOut, Self::Failed, Self::Unjudged];
 
     /// The label's text.
     fn label(self) -> &'static str {
@@ -28,6 +32,7 @@ impl Moderated {
             Self::Flagged => "flagged",
             Self::TimedOut => "timeout",
             Self::Failed => "error",
+            Self::Unjudged => "unjudged",
         }
     }
 }
@@ -41,12 +46,12 @@ pub struct PolicyMetrics {
 
 impl PolicyMetrics {
     pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let help = "Requests that a moderator was asked about.";
-        let moderations = IntCounterVec::new(Opts::new("moderations_total", help), &["policy", "outcome"])?;
-        registry.register(Box::new(moderations.clone()))?;
+        let help = "Requests that a moderator was asked about, or could not be.";
+        let opts = Opts::new("moderations_total", help);
+        let moderations = registered(registry, IntCounterVec::new(opts, &["policy", "outcome"])?)?;
         let opts = HistogramOpts::new("moderation_seconds", "How long a moderator took to answer.");
-        let seconds = HistogramVec::new(opts.buckets(MODERATION.to_vec()), &["policy"])?;
-        registry.register(Box::new(seconds.clone()))?;
+        let opts = opts.buckets(MODERATION.to_vec());
+        let seconds = registered(registry, HistogramVec::new(opts, &["policy"])?)?;
         Ok(Self { moderations, seconds })
     }
 
@@ -62,6 +67,11 @@ impl PolicyMetrics {
     pub fn moderated(&self, policy: &str, outcome: Moderated, seconds: f64) {
         self.moderations.with_label_values(&[policy, outcome.label()]).inc();
         self.seconds.with_label_values(&[policy]).observe(seconds);
+    }
+
+    /// Counts a request with a part that a moderator cannot be asked about.
+    pub fn unjudged(&self, policy: &str) {
+        self.moderations.with_label_values(&[policy, Moderated::Unjudged.label()]).inc();
     }
 
     /// Forgets the series of policies that are no more.

@@ -4,6 +4,8 @@
 use prometheus::proto::MetricFamily;
 use prometheus::{Counter, Gauge, IntGauge, Registry};
 
+use super::registered;
+
 /// The usual names have no prefix, so they have a registry of their own.
 #[derive(Debug)]
 pub struct ProcessMetrics {
@@ -23,15 +25,11 @@ pub struct ProcessMetrics {
 impl ProcessMetrics {
     pub(super) fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let gauge = |name: &str, help: &str| -> prometheus::Result<IntGauge> {
-            let metric = IntGauge::new(name, help)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        };
+        let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help)?);
         let cpu = Counter::new("process_cpu_seconds_total", "Time on processors, user and system.")?;
-        registry.register(Box::new(cpu.clone()))?;
+        let cpu = registered(&registry, cpu)?;
         let started = Gauge::new("process_start_time_seconds", "When the process began, since 1970.")?;
-        registry.register(Box::new(started.clone()))?;
+        let started = registered(&registry, started)?;
         Ok(Self {
             cpu,
             started,

@@ -1,106 +1,31 @@
-//! One JSON line on standard output for every request. Never a key, a prompt or an answer.
-//!
-//! Writing never blocks a request: lines gather in memory, up to a cap, and a thread of their own
-//! writes them. When its reader is too slow, lines are dropped and counted.
+//! What is remembered of a request when it is over: its metrics, what it costs of limits, and one line in the log.
+//! Never a key, a prompt or an answer.
 
-use std::io::Write;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+mod text;
+
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use super::exchange::{Client, Exchange, Relay, Stage};
+use super::lines::{Lines, Priority};
+use super::moderation::Unmoderated;
+use super::trace::{self, Ended};
 use super::verdict;
+use crate::config::plan::LogForm;
 use crate::error::{Fault, UpstreamFault};
 use crate::metrics::{Metrics, TokenSource};
 use crate::rules::failover::Sent;
 use crate::rules::limits::book::Charge;
 use crate::rules::tokens;
 
-/// Lines that wait for their writer, in bytes. At 400 bytes a line that is some 10,000 requests.
-const MAX_PENDING: usize = 4 * 1024 * 1024;
-/// How long the writer lets lines gather, so that it costs one system call for many requests.
-const GATHER: Duration = Duration::from_millis(20);
-
-/// Where lines go. Clones share it.
-#[derive(Clone, Default)]
-pub struct AccessLog(Arc<Shared>);
-
-#[derive(Default)]
-struct Shared {
-    pending: Mutex<Pending>,
-    more: Condvar,
-}
-
-#[derive(Default)]
-struct Pending {
-    lines: Vec<u8>,
-    /// Lines handed to the operating system, ever; see [`AccessLog::flush`].
-    written: u64,
-    taken: u64,
-}
-
-impl AccessLog {
-    /// Takes a line, with its line break; `false` when there is no room for it.
-    pub fn push(&self, line: &[u8]) -> bool {
-        let mut pending = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        if pending.lines.len() + line.len() > MAX_PENDING {
-            return false;
-        }
-        let wake = pending.lines.is_empty();
-        pending.lines.extend_from_slice(line);
-        pending.taken += 1;
-        drop(pending);
-        if wake {
-            self.0.more.notify_one();
-        }
-        true
-    }
-
-    /// Writes lines to `out` for ever. A broken `out` loses lines and nothing else.
-    pub fn write_to(&self, mut out: impl Write) -> ! {
-        let mut batch = Vec::new();
-        loop {
-            let upto = self.next_batch(&mut batch);
-            let written = out.write_all(&batch).and_then(|()| out.flush());
-            if let Err(error) = written {
-                log::debug!("the access log cannot be written: {error}");
-            }
-            batch.clear();
-            let mut pending = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner);
-            pending.written = upto;
-            drop(pending);
-            std::thread::sleep(GATHER);
-        }
-    }
-
-    fn next_batch(&self, batch: &mut Vec<u8>) -> u64 {
-        let pending = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut pending = self
-            .0
-            .more
-            .wait_while(pending, |pending| pending.lines.is_empty())
-            .unwrap_or_else(PoisonError::into_inner);
-        std::mem::swap(&mut pending.lines, batch);
-        pending.taken
-    }
-
-    /// Waits until everything taken so far is written, but no longer than `patience`.
-    pub fn flush(&self, patience: Duration) {
-        let end = Instant::now() + patience;
-        let goal = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).taken;
-        while self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).written < goal
-            && Instant::now() < end
-        {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
 #[derive(Serialize)]
 struct Line<'a> {
     time: String,
     request_id: &'a str,
+    /// Of a request that is traced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,6 +37,9 @@ struct Line<'a> {
     code: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    /// What a moderator has not judged of a request that went on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moderation: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backend: Option<&'a str>,
     attempts: usize,
@@ -135,8 +63,8 @@ struct Tokens {
     token_source: &'static str,
 }
 
-/// Counts a finished request and writes its line.
-pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &mut Exchange) {
+/// Counts a finished request and writes its line, where one is wanted.
+pub fn remember(log: &Lines, metrics: &Metrics, exchange: &mut Exchange) {
     count_attempt(exchange);
     let charged = settle(exchange);
     let exchange = &*exchange;
@@ -162,16 +90,15 @@ pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &mut Exchange) {
         metrics.disconnects.inc();
     }
     let mut tokens = None;
-    let mut first_token = None;
+    let mut first = None;
     let mut backend = None;
     if let Some(relay) = relay {
         if !relay.tried.is_empty() {
             of.overhead.observe(relay.overhead().as_secs_f64());
         }
-        if let Some(first) = relay.tally.first_useful {
-            let wait = first - exchange.arrived;
+        first = relay.tally.first_useful.map(|first| first - exchange.arrived);
+        if let Some(wait) = first {
             of.first_token.observe(wait.as_secs_f64());
-            first_token = Some(millis(wait));
         }
         tokens = used(relay);
         if let Some(used) = tokens {
@@ -186,37 +113,50 @@ pub fn remember(log: &AccessLog, metrics: &Metrics, exchange: &mut Exchange) {
         let asked = exchange.entry.as_ref().and_then(|entry| relay.asked(entry));
         backend = asked.map(|(_, backend, _)| backend.name.as_str());
     }
+    if exchange.following.is_some() {
+        let error = error.as_ref();
+        let tokens = tokens.map(|tokens| (tokens.prompt_tokens, tokens.completion_tokens));
+        trace::hand_over(exchange, relay, &Ended { at: end, status, error, tokens, first });
+    }
+    let Some(form) = exchange.snapshot.access else { return };
     let line = Line {
         time: timestamp(exchange.wall),
         request_id: exchange.id.as_str(),
+        trace_id: exchange.following.as_ref().and_then(|following| following.trace_id()),
         tenant: exchange.caller.as_ref().map(|caller| caller.tenant.as_str()),
         key: exchange.caller.as_ref().map(|caller| caller.key.as_str()),
         alias: exchange.entry.as_ref().map(|entry| entry.alias.as_str()),
         status,
         code: error.as_ref().map(|error| error.public().code),
         reason: error.as_ref().map(|error| error.reason()),
+        moderation: relay.and_then(|relay| relay.gap.load()).map(Unmoderated::label),
         backend,
         attempts: relay.map_or(0, Relay::attempts),
         bytes_up: relay.map_or(0, |relay| relay.bytes_up),
         bytes_down: relay.map_or(0, |relay| relay.tally.bytes_down),
         tokens,
         charged_tokens: charged,
-        first_token_ms: first_token,
+        first_token_ms: first.map(millis),
         duration_ms: millis(end - exchange.arrived),
     };
     let mut text = Vec::with_capacity(512);
-    // Plain values always serialise.
-    if serde_json::to_writer(&mut text, &line).is_ok() {
-        text.push(b'\n');
-        if !log.push(&text) {
-            metrics.log_lines_dropped.inc();
-        }
+    match form {
+        // Plain values always serialise.
+        LogForm::Json => drop(serde_json::to_writer(&mut text, &line)),
+        LogForm::Text => line.tell(&mut text),
     }
+    text.push(b'\n');
+    log.push(Priority::Info, &text);
 }
 
 /// Counts how the last attempt ended, unless its failure has been counted.
 fn count_attempt(exchange: &mut Exchange) {
     let Ok((relay, entry, snapshot)) = exchange.relay() else { return };
+    match relay.control.fault() {
+        Some(fault) => trace::leg_ends(relay, Some(fault.label())),
+        None if relay.control.is_over() => trace::leg_ends(relay, None),
+        None => trace::leg_ends(relay, Some("client_left")),
+    }
     let now = snapshot.origin.tick(Instant::now());
     match relay.control.fault() {
         Some(fault) => verdict::settle(relay, entry, fault, now),
@@ -230,8 +170,6 @@ const MOST_TOKENS: u64 = 100_000_000;
 
 /// Settles what the request has taken from its limits; the tokens, if it counts as a request.
 fn settle(exchange: &mut Exchange) -> Option<u64> {
-    let snapshot = exchange.snapshot.clone();
-    let learned = exchange.entry.as_ref().map(|entry| entry.learned.clone());
     let (relay, failed) = match &mut exchange.stage {
         Stage::Relaying(relay) => (relay, false),
         // It counts as a request if the client is at fault, and not at all if we are.
@@ -250,8 +188,8 @@ fn settle(exchange: &mut Exchange) -> Option<u64> {
         _ if failed || !sent => Charge::Nothing,
         Some(usage) => {
             let (asked, said) = (usage.prompt.min(MOST_TOKENS), usage.completion.min(MOST_TOKENS));
-            if let Some(learned) = learned.as_ref().filter(|_| prompt.estimated > 0) {
-                learned.observe(prompt.estimated, asked, said);
+            if let Some(entry) = exchange.entry.as_ref().filter(|_| prompt.estimated > 0) {
+                entry.learned.observe(prompt.estimated, asked, said);
             }
             Charge::Tokens(asked + said)
         }
@@ -266,7 +204,7 @@ fn settle(exchange: &mut Exchange) -> Option<u64> {
         None => Charge::Tokens(prompt.corrected().saturating_add(delivered)),
     };
     let reserved = relay.quota.reserved();
-    relay.quota.settle(charge, sent, &snapshot);
+    relay.quota.settle(charge, sent, &exchange.snapshot);
     match charge {
         Charge::Nothing => None,
         Charge::Tokens(used) => {
@@ -315,31 +253,4 @@ fn millis(time: Duration) -> f64 {
 fn timestamp(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_taken_up_to_the_cap_and_not_beyond() {
-        let log = AccessLog::default();
-        assert!(log.push(&vec![b'x'; MAX_PENDING - 1]));
-        assert!(!log.push(b"xy"));
-        assert!(log.push(b"x"));
-        assert!(!log.push(b"x"));
-    }
-
-    #[test]
-    fn a_flush_waits_for_the_writer_and_no_longer_than_it_is_told() {
-        let log = AccessLog::default();
-        log.flush(Duration::from_secs(10));
-        log.push(b"line\n");
-        // Nobody writes.
-        log.flush(Duration::from_millis(1));
-        let writer = log.clone();
-        std::thread::spawn(move || writer.write_to(std::io::sink()));
-        log.flush(Duration::from_secs(10));
-        assert!(log.0.pending.lock().unwrap().lines.is_empty());
-    }
 }

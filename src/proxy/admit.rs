@@ -9,18 +9,19 @@ use http::{Version, header};
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_http::RequestHeader;
 
-use super::buffered::Buffered;
 use super::exchange::{Exchange, Incoming, Relay};
 use super::guard;
 use super::held::{Control, Permit};
 use super::intake::{self, NoBody};
 use super::life::Life;
+use super::moderation::Asking;
 use super::quota::{self, Prompt};
 use super::shield::Shield;
 use super::stopwatch::Stopwatch;
 use crate::config::plan::Caps;
 use crate::error::{BadRequest, GatewayError, Scope};
 use crate::metrics::Metrics;
+use crate::rules::buffered::Buffered;
 use crate::rules::catalog::AliasEntry;
 use crate::rules::headers;
 use crate::rules::route::{Route, route};
@@ -75,30 +76,37 @@ pub async fn admit(
             caller.may(Scope::Chat)?;
             exchange.standing = quota::standing(&snapshot, caller, None);
             check_declared(session, &snapshot.caps).inspect_err(|error| count(error, metrics))?;
-            let mut room = buffered.part();
-            let body = intake::read(session, &snapshot, &mut room, life).await.inspect_err(|no| {
-                if let NoBody::Refused(error) = no {
-                    count(error, metrics);
-                }
-            })?;
+            let mut room = buffered.part(&tenant.buffered);
+            let counted = |no: &NoBody| match no {
+                NoBody::Refused(error) => count(error, metrics),
+                NoBody::Gone(_) => {}
+            };
+            let body = intake::read(session, &snapshot, &mut room, life).await.inspect_err(counted)?;
             let mut own = Stopwatch::started(Instant::now());
             let asked = request::check(&body).map_err(GatewayError::BadRequest)?;
             let entry = exchange.entry.insert(tenant.catalog.resolve(asked.alias())?.clone()).clone();
+            let mut asking = Asking::default();
             if let Some(policy) = &entry.policy {
                 guard::check(policy, &entry, &asked, &body).await?;
+                let take = |bytes| {
+                    let mut room = buffered.part(&tenant.buffered);
+                    room.grow(bytes, &intake::bounds(&snapshot)).map(|()| room)
+                };
+                asking = Asking::about(policy, &asked, &body, metrics, take).inspect_err(counted)?;
             }
             let mut quota = quota::take(session, exchange, &entry, &asked, &body, &mut own).await?;
+            let gap = asking.gap.clone();
             let mut permit = None;
             // The body is gone when a stream ends, and then the client is told how long its prompt was.
             if quota.prompt.estimated == 0 && asked.delivery() == Delivery::Stream && asked.usage_asked() {
                 quota.prompt = Prompt::weighed(&entry, &body);
             }
             if let Some(policy) = &entry.policy {
-                permit = guard::ask(policy, &body, metrics);
+                permit = asking.ask(policy, metrics);
             }
             let version = session.req_header().version;
             let patches = patches(&body, &asked, &entry.ids);
-            let incoming = Incoming { request: asked, quota, body, patches, room, version, own };
+            let incoming = Incoming { request: asked, quota, body, patches, room, version, own, gap };
             Ok(Admitted::Relay(relay(exchange, incoming, &entry, life), permit))
         }
     }
@@ -171,5 +179,7 @@ fn count(error: &GatewayError, metrics: &Metrics) {
         metrics.caps.max_body.inc();
     } else if *error == GatewayError::OutOfMemory {
         metrics.caps.max_buffered.inc();
+    } else if *error == GatewayError::OutOfShare {
+        metrics.caps.max_buffered_share.inc();
     }
 }

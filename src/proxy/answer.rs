@@ -10,7 +10,7 @@ use super::exchange::{Answer, Relay};
 use super::gathered::Gathered;
 use super::held::Framing;
 use super::quota::Prompt;
-use super::verdict;
+use super::{trace, verdict};
 use crate::config::plan::Caps;
 use crate::config::snapshot::Snapshot;
 use crate::error::{Blocker, Reason, UpstreamFault};
@@ -145,6 +145,7 @@ fn refuse_or_cut(
                 // What ends for its content is no outage, and nothing to ask for again.
                 (Answer::Events(rewriter), Told::Blocked(Blocker::Answer | Blocker::Backend)) => {
                     rewriter.close(&mut last);
+                    relay.tally.ends = rewriter.ends();
                 }
                 (_, _) => last.extend_from_slice(&entry.last_words),
             }
@@ -212,7 +213,7 @@ fn whole(
     relay.tally.usage = done.usage;
     relay.tally.delivered = done.delivered;
     match done.verdict {
-        Verdict::Clean => {}
+        Verdict::Clean => relay.tally.ends = done.ends,
         Verdict::Forbidden => return Err(forbidden(relay, entry, snapshot, now)),
     }
     relay.tally.first_useful = Some(now);
@@ -236,6 +237,7 @@ fn estimate(prompt: Prompt) -> Estimate {
 /// The answer must not go on. The backend has done its part, and has done it well.
 fn forbidden(relay: &mut Relay, entry: &AliasEntry, snapshot: &Snapshot, now: Instant) -> UpstreamFault {
     answered(&mut relay.attempt, snapshot, now);
+    trace::leg_ends(relay, None);
     verdict::success(relay, entry, snapshot.origin.tick(now));
     UpstreamFault::AnswerForbidden
 }
@@ -258,6 +260,7 @@ fn events(
     }
     relay.tally.delivered = rewriter.delivered();
     relay.tally.usage = rewriter.usage();
+    relay.tally.ends = rewriter.ends();
     let told_more = rewriter.events() != before;
     if told_more || rewriter.done() {
         relay.control.heard(now);

@@ -9,21 +9,24 @@ use prometheus::IntGauge;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use super::buffered::Part;
 use super::gathered::Gathered;
 use super::held::{Control, WayBack};
+use super::moderation::Gap;
 use super::quota::Quota;
 use super::stopwatch::Stopwatch;
+use super::trace::{Following, Leg};
 use crate::config::snapshot::Snapshot;
 use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::{AliasMetrics, Metrics};
 use crate::rules::attempt::{Attempt, Tried};
 use crate::rules::auth::Principal;
+use crate::rules::buffered::Part;
 use crate::rules::catalog::{AliasEntry, Route};
 use crate::rules::failover::{Sent, Spent};
 use crate::rules::headers::UpwardHead;
 use crate::rules::limits::standing::Standing;
 use crate::rules::pools::Backend;
+use crate::wire::finish::Ends;
 use crate::wire::request::ChatRequest;
 use crate::wire::splice::Patch;
 use crate::wire::sse::SseRewriter;
@@ -45,6 +48,8 @@ pub struct Exchange {
     pub stage: Stage,
     /// What is left of the caller's limits, for the answer's head.
     pub standing: Standing,
+    /// Where it stands in a trace, if it is traced or its client has told us of one.
+    pub following: Option<Box<Following>>,
     /// How the session gets out of Pingora's hands.
     pub way_back: Option<WayBack>,
     _serving: Counted,
@@ -80,6 +85,8 @@ pub struct Relay {
     pub end: Instant,
     /// Backends that have been asked, or are being asked; the last is the latest.
     pub tried: Vec<Tried>,
+    /// All attempts of a request that is traced.
+    pub legs: Option<Vec<Leg>>,
     /// The attempt that runs, until its end is known.
     pub attempt: Option<Attempt>,
     /// The first route that may be asked.
@@ -104,6 +111,8 @@ pub struct Relay {
     pub bytes_up: usize,
     /// Our own share of the time until the request is on its way; that of the answer is with `control`.
     pub own: Stopwatch,
+    /// Whether it goes on without a moderator's word.
+    pub gap: Gap,
     _in_flight: Counted,
     /// The room in memory that the body takes.
     room: Option<Part>,
@@ -158,6 +167,8 @@ pub struct Tally {
     pub bytes_down: usize,
     /// What the model said, as far as it was delivered.
     pub delivered: Delivered,
+    /// Why its choices ended, as far as they did.
+    pub ends: Ends,
 }
 
 impl Exchange {
@@ -171,6 +182,7 @@ impl Exchange {
             entry: None,
             stage: Stage::Arrived,
             standing: Standing::default(),
+            following: None,
             way_back: None,
             _serving: Counted::new(&metrics.serving),
         }
@@ -223,6 +235,7 @@ pub struct Incoming {
     pub version: Version,
     /// Runs since the last byte of the body was read.
     pub own: Stopwatch,
+    pub gap: Gap,
 }
 
 impl Relay {
@@ -234,7 +247,7 @@ impl Relay {
         began: Instant,
         entry: &AliasEntry,
     ) -> Self {
-        let Incoming { request, quota, body, patches, room, version, own } = incoming;
+        let Incoming { request, quota, body, patches, room, version, own, gap } = incoming;
         Self {
             request,
             quota,
@@ -245,6 +258,7 @@ impl Relay {
             began,
             end: began,
             tried: Vec::with_capacity(2),
+            legs: None,
             attempt: None,
             from_route: 0,
             spent: Spent::default(),
@@ -260,6 +274,7 @@ impl Relay {
             _in_flight: Counted::new(&entry.metrics.in_flight),
             bytes_up: body.len(),
             own,
+            gap,
             room: Some(room),
             body,
         }
@@ -324,6 +339,11 @@ impl RequestId {
     /// 36 characters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.text).unwrap_or_default()
+    }
+
+    /// Its 128 bits, of which six are the same in all.
+    pub fn bits(&self) -> u128 {
+        Uuid::try_parse_ascii(&self.text).map_or(0, |id| id.as_u128())
     }
 
     /// The same as a header value.

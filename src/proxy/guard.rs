@@ -1,22 +1,33 @@
-//! The content policy of an alias: what a request may not hold or say, and who else is asked about it.
+//! The content policy of an alias: what a request may not hold or say.
 
+use std::num::NonZero;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use once_cell::sync::Lazy;
+use tokio::sync::Semaphore;
 
-use super::held::Permit;
 use super::quota::Prompt;
-use crate::error::{BadRequest, Blocker, GatewayError, UpstreamFault};
-use crate::metrics::{Metrics, Moderated};
+use crate::error::{BadRequest, Blocker, GatewayError};
 use crate::rules::catalog::AliasEntry;
-use crate::rules::content::{OnFailure, Policy, conversation};
+use crate::rules::content::Policy;
 use crate::wire::request::{ChatRequest, Media};
 
-/// A longer body is looked through on a thread of its own, in bytes: what nearly matches takes many times as long
-/// as ordinary text, and nobody else shall wait for it.
+/// A longer body is looked through on a thread of its own, in bytes, so that nobody else waits for it.
 const LONG: usize = 128 * 1024;
+/// And so is a shorter one that takes more work than this, in units of a few nanoseconds: what nearly matches may
+/// take many times as long as ordinary text.
+const MAX_WORK: usize = 100_000;
+
+/// Half of the cores, for long bodies: the other half goes on serving.
+static LONG_SEATS: Lazy<Arc<Semaphore>> = Lazy::new(|| seats(2));
+/// A quarter, for bodies that take long: those that are only long need not wait for them.
+static HARD_SEATS: Lazy<Arc<Semaphore>> = Lazy::new(|| seats(4));
+
+fn seats(share: usize) -> Arc<Semaphore> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    Arc::new(Semaphore::new((cores / share).max(1)))
+}
 
 /// Checks a request against the policy of its alias.
 ///
@@ -40,42 +51,37 @@ pub async fn check(
         let wrong = "are longer than this model may be asked";
         return Err(GatewayError::BadRequest(BadRequest::field("messages", wrong)));
     }
-    let forbidden = if body.len() > LONG && policy.denied.is_some() {
-        let (policy, body) = (policy.clone(), body.clone());
-        let looked = tokio::task::spawn_blocking(move || policy.forbids(&body)).await;
-        looked.map_err(|_| GatewayError::Internal("policy_unread"))?
+    if policy.denied.is_none() {
+        return Ok(());
+    }
+    let soon = if body.len() > LONG {
+        let work = MAX_WORK * (body.len() / LONG);
+        apart(&LONG_SEATS, policy, body, move |policy, body| policy.forbids_soon(body, work)).await?
     } else {
-        policy.forbids(body)
+        policy.forbids_soon(body, MAX_WORK)
+    };
+    let forbidden = match soon {
+        Some(forbidden) => forbidden,
+        None => apart(&HARD_SEATS, policy, body, Policy::forbids).await?,
     };
     if forbidden { Err(GatewayError::Blocked(Blocker::Prompt)) } else { Ok(()) }
 }
 
-/// Asks the moderator of a policy, if it has one, while everything else goes on. The answer is not let go
-/// before the moderator has spoken.
-pub fn ask(policy: &Arc<Policy>, body: &[u8], metrics: &Arc<Metrics>) -> Option<Permit> {
-    policy.moderation.as_ref()?;
-    let texts = conversation(body);
-    if texts.is_empty() {
-        return None;
-    }
-    let (tell, permit) = oneshot::channel();
-    let (policy, metrics) = (policy.clone(), metrics.clone());
-    tokio::spawn(async move {
-        let Some(moderation) = &policy.moderation else { return };
-        let asked = Instant::now();
-        let judgement = moderation.moderator.judge(texts).await;
-        let seconds = asked.elapsed().as_secs_f64();
-        metrics.policies.moderated(policy.name.as_str(), judgement, seconds);
-        // A client that has left does not wait for it.
-        let _ = tell.send(meaning(judgement, moderation.on_failure));
+/// Looks through a body on a thread of its own, when one of the seats is free.
+async fn apart<T: Send + 'static>(
+    seats: &Arc<Semaphore>,
+    policy: &Arc<Policy>,
+    body: &Bytes,
+    look: impl FnOnce(&Policy, &[u8]) -> T + Send + 'static,
+) -> Result<T, GatewayError> {
+    let unread = GatewayError::Internal("policy_unread");
+    let Ok(seat) = seats.clone().acquire_owned().await else { return Err(unread) };
+    let (policy, body) = (policy.clone(), body.clone());
+    let looked = tokio::task::spawn_blocking(move || {
+        let found = look(&policy, &body);
+        // It is taken up to the end, also when the client leaves.
+        drop(seat);
+        found
     });
-    Some(permit)
-}
-
-fn meaning(judgement: Moderated, on_failure: OnFailure) -> Result<(), UpstreamFault> {
-    match (judgement, on_failure) {
-        (Moderated::Clean, _) | (Moderated::TimedOut | Moderated::Failed, OnFailure::Allow) => Ok(()),
-        (Moderated::Flagged, _) => Err(UpstreamFault::Flagged),
-        (Moderated::TimedOut | Moderated::Failed, OnFailure::Block) => Err(UpstreamFault::NotModerated),
-    }
+    looked.await.map_err(|_| unread)
 }

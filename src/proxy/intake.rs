@@ -9,11 +9,11 @@ use http::header;
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::{Error, ErrorType};
 
-use super::buffered::{Full, Part};
 use super::life::Life;
 use super::timer::Timer;
 use crate::config::snapshot::Snapshot;
 use crate::error::GatewayError;
+use crate::rules::buffered::{Bounds, Full, Part};
 
 /// What is reserved at once for a body that says it is larger than one read.
 const RESERVE: usize = 1024 * 1024;
@@ -29,8 +29,11 @@ pub enum NoBody {
 }
 
 impl From<Full> for NoBody {
-    fn from(_: Full) -> Self {
-        Self::Refused(GatewayError::OutOfMemory)
+    fn from(full: Full) -> Self {
+        Self::Refused(match full {
+            Full::All => GatewayError::OutOfMemory,
+            Full::Share => GatewayError::OutOfShare,
+        })
     }
 }
 
@@ -56,7 +59,7 @@ pub fn waits_for_continue(session: &HttpSession) -> bool {
 /// the real one.
 ///
 /// # Errors
-/// 413 and 408 by their caps, 503 when there is no room or the daemon leaves before it is there, 400 for broken
+/// 413 and 408 by their caps, 503 when there is no room for it or the daemon leaves before it is there, 400 for broken
 /// framing, and [`NoBody::Gone`].
 pub async fn read(
     session: &mut HttpSession,
@@ -86,13 +89,20 @@ pub async fn read(
     .await
 }
 
+/// What the bodies of all, and of one tenant, may take.
+pub fn bounds(snapshot: &Snapshot) -> Bounds {
+    let tenants = snapshot.tenants.len();
+    Bounds { all: snapshot.clients.max_buffered, one: snapshot.caps.max_body, tenants }
+}
+
 async fn gather(session: &mut HttpSession, snapshot: &Snapshot, room: &mut Part) -> Result<Bytes, NoBody> {
-    let (max, all) = (snapshot.caps.max_body, snapshot.clients.max_buffered);
+    let max = snapshot.caps.max_body;
+    let bounds = bounds(snapshot);
     let Some(first) = next(session).await? else { return Ok(Bytes::new()) };
     if first.len() > max {
         return Err(GatewayError::TooLarge.into());
     }
-    room.grow(first.len(), all)?;
+    room.grow(first.len(), &bounds)?;
     if session.is_body_done() {
         return Ok(first);
     }
@@ -104,7 +114,7 @@ async fn gather(session: &mut HttpSession, snapshot: &Snapshot, room: &mut Part)
         if body.len() + piece.len() > max {
             return Err(GatewayError::TooLarge.into());
         }
-        room.grow(piece.len(), all)?;
+        room.grow(piece.len(), &bounds)?;
         body.extend_from_slice(&piece);
         if session.is_body_done() {
             break;

@@ -6,7 +6,6 @@
 pub mod access_log;
 mod admit;
 mod answer;
-pub mod buffered;
 mod corked;
 pub mod door;
 mod exchange;
@@ -15,6 +14,8 @@ mod guard;
 mod held;
 mod intake;
 pub mod life;
+pub mod lines;
+mod moderation;
 mod network;
 mod next;
 pub mod peer;
@@ -23,6 +24,7 @@ mod reply;
 pub mod shield;
 mod stopwatch;
 mod timer;
+mod trace;
 mod verdict;
 
 use std::sync::Arc;
@@ -36,18 +38,18 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
-use self::access_log::AccessLog;
 use self::admit::Admitted;
-use self::buffered::Buffered;
 use self::door::seats::Seats;
 use self::exchange::{Client, Exchange, Stage};
 use self::intake::NoBody;
 use self::life::Life;
+use self::lines::Lines;
 use self::shield::Shield;
 use crate::config::live::Live;
 use crate::config::snapshot::Snapshot;
 use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::Metrics;
+use crate::rules::buffered::Buffered;
 
 /// The type of the error that a refusal of ours travels through Pingora as.
 const REFUSED: ErrorType = ErrorType::Custom("byname: refused");
@@ -60,7 +62,8 @@ const MAX_INTERIM: usize = 16;
 pub struct Gateway {
     pub live: Arc<Live<Snapshot>>,
     pub metrics: Arc<Metrics>,
-    pub log: AccessLog,
+    /// The lines of requests.
+    pub log: Lines,
     pub shield: Arc<Shield>,
     pub life: Arc<Life>,
     pub seats: Arc<Seats>,
@@ -83,6 +86,9 @@ impl ProxyHttp for Gateway {
         let real = &mut session.downstream_session;
         exchange.way_back = held::give_back(real);
         real.set_write_timeout(Some(exchange.snapshot.caps.write_timeout));
+        if let Some(tracing) = &exchange.snapshot.tracing {
+            exchange.following = trace::follow(tracing, real.req_header(), &exchange.id);
+        }
         let Self { shield, life, buffered, metrics, .. } = self;
         match admit::admit(real, exchange, shield, life, buffered, metrics).await {
             Ok(Admitted::Page(body)) => {
@@ -92,7 +98,8 @@ impl ProxyHttp for Gateway {
                 }
                 Ok(true)
             }
-            Ok(Admitted::Relay(relay, permit)) => {
+            Ok(Admitted::Relay(mut relay, permit)) => {
+                relay.legs = exchange.following.as_ref().and_then(|following| following.legs());
                 let last_words = exchange.entry.as_ref().map(|entry| entry.last_words.clone());
                 let control = relay.control.clone();
                 held::hold(real, peer::blank_head()?, control, last_words.unwrap_or_default(), permit);
@@ -121,6 +128,7 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<()> {
         let id = exchange.id.header();
+        let context = trace::upward(exchange);
         let (relay, entry, _) = exchange.relay().map_err(refused)?;
         // A connection has been found, or made.
         relay.own.start(Instant::now());
@@ -129,6 +137,9 @@ impl ProxyHttp for Gateway {
         *head = ours.for_body(relay.outgoing.len(), id)?;
         // Pingora has entered what the connection speaks, and asks for it again.
         head.set_version(version);
+        for (name, value) in context {
+            head.insert_header(name, value)?;
+        }
         Ok(())
     }
 
@@ -268,10 +279,10 @@ impl ProxyHttp for Gateway {
             Some(true) | None => reply::refuse(real, exchange, refusal).await,
         };
         if let Err(unwritten) = written {
-            log::debug!(
-                "{}: the client left before it was told of {error}: {unwritten}",
-                exchange.id.as_str()
-            );
+            // No more than their kinds: their words may repeat a head.
+            let (error, unwritten) = (error.etype().as_str(), unwritten.etype().as_str());
+            let id = exchange.id.as_str();
+            log::debug!("{id}: the client left before it was told of {error}: {unwritten}");
         }
         nothing_to_say()
     }

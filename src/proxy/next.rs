@@ -10,7 +10,7 @@ use pingora_timeout::fast_timeout::fast_sleep;
 use super::exchange::{Answer, Client, Exchange, Failures, Relay, SecondChance, Tally};
 use super::held::Patience;
 use super::peer::{self, Connection};
-use super::{REFUSED, refused};
+use super::{REFUSED, refused, trace};
 use crate::config::snapshot::Snapshot;
 use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::Metrics;
@@ -45,6 +45,7 @@ pub async fn peer(session: &mut HttpSession, exchange: &mut Exchange, metrics: &
     let (route, backend, _) =
         relay.asked(entry).ok_or_else(|| refused(GatewayError::Internal("no_route")))?;
     relay.attempt_began = now;
+    trace::leg_begins(relay, now);
     relay.answer = Answer::Asked;
     relay.interim = 0;
     relay.retry_after = None;

@@ -41,7 +41,7 @@ pub enum Connection {
     Fresh,
 }
 
-/// Which kept HTTP/1.1 connections a tenant's requests may use: those of its own alone.
+/// Which kept connections a tenant's requests may use, if HTTP/1.1 may be spoken there: those of its own alone.
 ///
 /// A backend that answers a request twice, the second time a moment late, answers whoever uses the connection next
 /// (RFC 9112, 9.3: only the order tells which answer belongs to which request). Nothing on the wire tells such an
@@ -89,7 +89,8 @@ pub fn peer(
     match connection {
         Connection::Any => {}
         Connection::Of(lane) => {
-            if !reach.h2 {
+            // With TLS the backend decides, and may decide for HTTP/1.1 whatever is wished for.
+            if !reach.h2 || reach.tls.is_some() {
                 peer.group_key ^= lane;
             }
         }

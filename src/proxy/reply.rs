@@ -161,6 +161,7 @@ fn after(error: &GatewayError, session: &mut HttpSession) -> After {
         | GatewayError::Busy { .. }
         | GatewayError::UpstreamDown { .. }
         | GatewayError::OutOfMemory
+        | GatewayError::OutOfShare
         | GatewayError::Internal(_) => prepare_drain(session),
     }
 }

@@ -7,6 +7,7 @@ use pingora_core::{Error, ErrorSource, ErrorType};
 use super::answer;
 use super::exchange::{Answer, Client, Failures, Relay, SecondChance};
 use super::held::OVERDUE;
+use super::trace;
 use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::Metrics;
 use crate::names::Alias;
@@ -37,6 +38,7 @@ pub fn after_failure(
     error.set_retry(false);
     if client_left(error, relay) {
         relay.client = Client::Left;
+        trace::leg_ends(relay, Some("client_left"));
         close(relay, entry, |attempt, _, backend| {
             backend.metrics.failed("client_left");
             let turned = attempt.given_up(now);
@@ -59,6 +61,7 @@ pub fn after_failure(
         fault => fault,
     };
     relay.control.blame(fault);
+    trace::leg_ends(relay, Some(fault.label()));
     let Some(rules) = relay.asked(entry).map(|(route, _, _)| route.pool.retry) else { return };
     if stale(fault, reused, relay, &rules) {
         // A server may close a kept connection at any time (RFC 9112, 9.5); that says nothing of its
@@ -90,6 +93,7 @@ pub fn after_failure(
 pub fn settle(relay: &mut Relay, entry: &AliasEntry, fault: UpstreamFault, now: Tick) {
     let meaning = failover::judge(fault);
     let (wait, sent) = (relay.retry_after.unwrap_or(COOL_DOWN), relay.sent());
+    let answered = relay.tally.first_useful.is_some();
     relay.failures = match (meaning.told, relay.failures) {
         (Told::Busy, Failures::None) => Failures::Busy(wait),
         (Told::Busy, Failures::Busy(sooner)) => Failures::Busy(sooner.min(wait)),
@@ -97,8 +101,9 @@ pub fn settle(relay: &mut Relay, entry: &AliasEntry, fault: UpstreamFault, now: 
     };
     close(relay, entry, |attempt, route, backend| {
         backend.metrics.failed(fault.label());
-        // A long answer that ran out of the request's whole time says nothing of its backend.
-        let too_long = fault == UpstreamFault::TotalTimeout && sent == Sent::Some;
+        // A long answer that ran out of the request's whole time says nothing of its backend, nor does one that waited
+        // for a moderator.
+        let too_long = fault == UpstreamFault::TotalTimeout && (sent == Sent::Some || answered);
         let blame = if too_long { Blame::Nobody } else { meaning.blame };
         let turned = match blame {
             Blame::Failing => attempt.failed(now),

@@ -6,8 +6,10 @@
 //! folded first, so that one spelling stands for all that mean the same to a reader. Of a stream, no more is let
 //! go on than what nothing forbidden can begin with any more.
 
+mod automaton;
 mod edge;
 mod escape;
+mod factor;
 mod flow;
 mod fold;
 mod heads;
@@ -17,14 +19,19 @@ mod pattern;
 mod run;
 mod scan;
 mod screen;
+mod search;
+mod standing;
+mod walk;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 pub use self::matcher::{MAX_SIZE, Matcher};
-pub use self::moderator::{Moderation, Moderator, OnFailure, conversation};
+pub use self::moderator::{Moderation, Moderator, NoWord, OnFailure, questions};
 pub use self::pattern::{Flaw, Pattern};
 use self::screen::Screen;
+pub use self::standing::{Standing, Trouble, Turn};
+use self::walk::Work;
 use crate::names::PolicyName;
 use crate::wire::request::Media;
 use crate::wire::sieve::Sieve;
@@ -79,16 +86,29 @@ impl Allowed {
 impl Policy {
     /// Whether a checked body says something that is forbidden.
     pub fn forbids(&self, body: &[u8]) -> bool {
-        let Some(matcher) = &self.denied else { return false };
-        let mut found = false;
+        // This work has no end, so there is an answer.
+        self.looked(body, Work::ENDLESS).unwrap_or(true)
+    }
+
+    /// The same, as far as it can be known soon: `None` when the texts nearly match so often that it takes more
+    /// than `work`, in units of a few nanoseconds. What every text costs, some microseconds a KB, does not count.
+    pub fn forbids_soon(&self, body: &[u8], work: usize) -> Option<bool> {
+        self.looked(body, Work(work))
+    }
+
+    fn looked(&self, body: &[u8], mut work: Work) -> Option<bool> {
+        let Some(matcher) = &self.denied else { return Some(false) };
+        let mut finds = |text: &str| matcher.finds_within(text, &mut work);
+        let mut found = Some(false);
         texts(body, &mut |said| {
             found = match said {
-                Said::Message(text) | Said::Apart(text) | Said::Beside(text) => matcher.finds(text),
-                Said::Arguments(text) => {
-                    matcher.finds(text) || (text.contains('\\') && matcher.finds(&escape::unescaped(text)))
-                }
+                Said::Message(text) | Said::Apart(text) | Said::Beside(text) => finds(text),
+                Said::Arguments(text) => match finds(text) {
+                    Some(false) if text.contains('\\') => finds(&escape::unescaped(text)),
+                    found => found,
+                },
             };
-            if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if found == Some(false) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         found
     }

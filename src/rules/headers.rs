@@ -18,6 +18,12 @@ pub const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffe
 /// Who we say we are to a backend.
 const USER_AGENT: &str = concat!("byname/", env!("CARGO_PKG_VERSION"));
 
+/// What a URL's host and port are in a `Host` header; `usual` is the port that its scheme does without.
+pub fn host(host: &str, port: u16, usual: u16) -> String {
+    let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    if port == usual { bracketed } else { format!("{bracketed}:{port}") }
+}
+
 /// Where a request goes on a backend, and how we say who we are. It differs by dialect.
 pub struct Door {
     target: String,

@@ -72,9 +72,7 @@ impl LimitKind {
             Self::TokensPerMonth => "tokens_per_month",
         }
     }
-}
 
-impl LimitKind {
     /// The same as a reason when it is a pool's: then it is not the caller's own doing.
     pub fn pool_label(self) -> &'static str {
         match self {

@@ -18,6 +18,7 @@ use super::reach::Reach;
 use super::retry::RetryRules;
 use super::tick::Tick;
 use super::timeouts::Timeouts;
+use super::trace::Passing;
 use super::vitals::{Kind, Vitals};
 use crate::metrics::BackendMetrics;
 use crate::names::{BackendName, PoolName};
@@ -37,6 +38,10 @@ pub struct Pool {
     pub forward: Forward,
     /// What may be asked of it, whoever asks.
     pub gate: Option<Gate>,
+    /// Whether its backends learn of a request's trace.
+    pub passing: Passing,
+    /// What traces call whoever answers: `gen_ai.provider.name`.
+    pub provider: &'static str,
     /// All addresses of all backends. Replaced when a name leads elsewhere.
     members: ArcSwap<Members>,
     round: Round,
@@ -111,12 +116,15 @@ pub struct PoolParts {
     pub retry: RetryRules,
     pub forward: Forward,
     pub gate: Option<Gate>,
+    pub passing: Passing,
+    pub provider: &'static str,
 }
 
 impl Pool {
     /// A pool that has no addresses yet.
     pub fn new(parts: PoolParts) -> Self {
-        let PoolParts { name, backends, balance, breaker, timeouts, retry, forward, gate } = parts;
+        let PoolParts { name, backends, balance, breaker, timeouts, retry, forward, gate, passing, provider } =
+            parts;
         let dice = Dice::new(name.as_str().bytes().fold(0, |seed, byte| seed * 31 + u64::from(byte)));
         Self {
             name,
@@ -127,6 +135,8 @@ impl Pool {
             retry,
             forward,
             gate,
+            passing,
+            provider,
             members: ArcSwap::default(),
             round: Round::default(),
             dice,

@@ -15,7 +15,7 @@ const MONTHS_A_YEAR: u64 = 12;
 /// One limit of one window that a request takes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
-    /// The counter's name, such as `t:acme:rpm`; built once for a configuration. One call names a counter once.
+    /// The counter's name, such as `t:acme:requests_per_minute`. One call names a counter once.
     pub key: Arc<str>,
     pub window: Span,
     /// The most that the window lets through.

@@ -86,26 +86,39 @@ pub(super) fn write_rest(
     teller.role();
     teller.open();
     let pen = &mut *teller.pen;
-    match part {
-        Part::Content => pen.key("content"),
-        Part::Refusal => pen.key("refusal"),
-        Part::Reasoning => pen.key("reasoning_content"),
-        Part::Function => pen.raw(b"\"function_call\":{\"arguments\":"),
-        Part::Arguments(call) | Part::Input(call) => {
-            pen.raw(b"\"tool_calls\":[{\"index\":");
-            pen.integer(call);
-            pen.raw(match part {
-                Part::Input(_) => &b",\"custom\":{\"input\":"[..],
-                _ => b",\"function\":{\"arguments\":",
-            });
+    let of_call = |pen: &mut Pen, call, member: &str| {
+        pen.raw(b"\"tool_calls\":[{\"index\":");
+        pen.integer(call);
+        pen.raw(member);
+    };
+    let behind = match part {
+        Part::Content => {
+            pen.key("content");
+            ""
         }
-    }
+        Part::Refusal => {
+            pen.key("refusal");
+            ""
+        }
+        Part::Reasoning => {
+            pen.key("reasoning_content");
+            ""
+        }
+        Part::Function => {
+            pen.raw(b"\"function_call\":{\"arguments\":");
+            "}"
+        }
+        Part::Arguments(call) => {
+            of_call(pen, call, ",\"function\":{\"arguments\":");
+            "}}]"
+        }
+        Part::Input(call) => {
+            of_call(pen, call, ",\"custom\":{\"input\":");
+            "}}]"
+        }
+    };
     pen.string(text);
-    match part {
-        Part::Content | Part::Refusal | Part::Reasoning => {}
-        Part::Function => pen.raw(b"}"),
-        Part::Arguments(_) | Part::Input(_) => pen.raw(b"}}]"),
-    }
+    pen.raw(behind);
     teller.close_plain(None);
 }
 

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::answer::{Answer, Choice, Said, reported};
-use super::finish::Finish;
+use super::finish::{Ends, Finish};
 use super::lenient::{Count, Object};
 use super::logprobs::Logprobs;
 use super::pen::Pen;
@@ -39,6 +39,8 @@ pub struct Completion {
     pub usage: Option<Usage>,
     /// How much of the model's text the body holds.
     pub delivered: Delivered,
+    /// Why its choices ended.
+    pub ends: Ends,
     /// Whether it may go to the client at all.
     pub verdict: Verdict,
 }
@@ -70,13 +72,13 @@ pub fn rewrite(
         write_choice(&mut pen, choice, position, voice, expose)?;
     }
     pen.raw(b"]");
-    let delivered = pen.delivered();
+    let (delivered, ends) = (pen.delivered(), pen.take_ends());
     pen.key("usage");
     usage.unwrap_or_else(|| estimate().of(delivered)).write(&mut pen);
     pen.raw(b"}");
     let verdict =
         sieve.map_or(Ok(Verdict::Clean), |mut sieve| sifted::judge(choices, expose, &mut *sieve))?;
-    Ok(Completion { body: pen.into_bytes().into(), usage, delivered, verdict })
+    Ok(Completion { body: pen.into_bytes().into(), usage, delivered, ends, verdict })
 }
 
 fn write_choice(
@@ -162,7 +164,10 @@ pub(super) fn finish(choice: &Choice<'_>) -> Result<Option<Finish>, UpstreamFaul
 pub(super) fn write_finish(pen: &mut Pen, finish: Option<Finish>) {
     pen.key("finish_reason");
     match finish {
-        Some(finish) => pen.string(finish.word()),
+        Some(finish) => {
+            pen.ended(finish);
+            pen.string(finish.word());
+        }
         None => pen.raw(b"null"),
     }
 }

@@ -14,6 +14,29 @@ pub(super) enum Finish {
     FunctionCall,
 }
 
+/// Why the choices of an answer ended: each word once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ends(u8);
+
+impl Ends {
+    /// Adds why one choice ended.
+    pub(super) fn add(&mut self, finish: Finish) {
+        self.0 |= 1 << finish as u8;
+    }
+
+    /// Adds why others did.
+    pub(super) fn add_all(&mut self, others: Self) {
+        self.0 |= others.0;
+    }
+
+    /// The words that the client has seen.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        let all =
+            [Finish::Stop, Finish::Length, Finish::ToolCalls, Finish::ContentFilter, Finish::FunctionCall];
+        all.into_iter().filter(move |finish| self.0 & (1 << *finish as u8) != 0).map(Finish::word)
+    }
+}
+
 impl Finish {
     /// Translates a backing model's word. `None` for an empty one, which some send in every chunk.
     ///

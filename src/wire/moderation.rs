@@ -2,13 +2,44 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::scan::{Kind, Malformed, Scanner};
 use super::sieve::Verdict;
 
+/// What a text costs in memory besides its bytes, here and in a body: its place, its allocation, its quotes.
+const OF_A_TEXT: usize = 64;
+
+/// One question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// About texts, each of which gets a result of its own.
+    Texts(Vec<String>),
+    /// About one picture, by its address, which may be all of it (`data:`). Services take one in a question.
+    Picture(String),
+}
+
 #[derive(Serialize)]
-struct Question<'a> {
+struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<&'a str>,
-    input: &'a [String],
+    input: Input<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Input<'a> {
+    Texts(&'a [String]),
+    Parts([Part<'a>; 1]),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Part<'a> {
+    ImageUrl { image_url: Address<'a> },
+}
+
+#[derive(Serialize)]
+struct Address<'a> {
+    url: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -21,45 +52,135 @@ struct Outcome {
     flagged: bool,
 }
 
-/// The body that asks about texts.
-pub fn question(model: Option<&str>, texts: &[String]) -> Vec<u8> {
-    // Plain texts always serialise.
-    serde_json::to_vec(&Question { model, input: texts }).unwrap_or_default()
+/// Why an answer is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoVerdict {
+    /// It is not that of a moderation API.
+    Nonsense,
+    /// It does not have a result for each of what was asked about, and no more.
+    Results { asked: usize, given: usize },
 }
 
-/// What a moderator's answer says: whether any of its results is flagged. `None` when it says nothing.
-pub fn answer(body: &[u8]) -> Option<Verdict> {
-    let answer: Answer = serde_json::from_slice(body).ok()?;
-    let flagged = answer.results.iter().any(|outcome| outcome.flagged);
-    let verdict = if flagged { Verdict::Forbidden } else { Verdict::Clean };
-    (!answer.results.is_empty()).then_some(verdict)
+impl Question {
+    /// The body that asks it.
+    pub fn body(&self, model: Option<&str>) -> Vec<u8> {
+        let input = match self {
+            Self::Texts(texts) => Input::Texts(texts),
+            Self::Picture(url) => Input::Parts([Part::ImageUrl { image_url: Address { url } }]),
+        };
+        // Plain texts always serialise.
+        serde_json::to_vec(&Body { model, input }).unwrap_or_default()
+    }
+
+    /// How many results its answer has.
+    pub fn results(&self) -> usize {
+        match self {
+            Self::Texts(texts) => texts.len(),
+            Self::Picture(_) => 1,
+        }
+    }
+
+    /// How many bytes it takes in memory, about; its body takes no more.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Texts(texts) => texts.iter().map(|text| text.len() + OF_A_TEXT).sum(),
+            Self::Picture(url) => url.len() + OF_A_TEXT,
+        }
+    }
+
+    /// What its answer says: whether any result is flagged.
+    ///
+    /// # Errors
+    /// When nothing is flagged, and something may not have been judged.
+    pub fn verdict(&self, answer: &[u8]) -> Result<Verdict, NoVerdict> {
+        let answer: Answer = serde_json::from_slice(answer).map_err(|_| NoVerdict::Nonsense)?;
+        let (asked, given) = (self.results(), answer.results.len());
+        if answer.results.iter().any(|outcome| outcome.flagged) {
+            Ok(Verdict::Forbidden)
+        } else if given == asked {
+            Ok(Verdict::Clean)
+        } else {
+            Err(NoVerdict::Results { asked, given })
+        }
+    }
+}
+
+/// The addresses of all pictures in the messages of a checked body, in its order.
+pub fn pictures(body: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Ok(text) = std::str::from_utf8(body) {
+        // A body that has not been checked gives what could be read of it.
+        let _ = inside(&mut Scanner::new(text), &["messages", "content", "image_url", "url"], &mut found);
+    }
+    found
+}
+
+/// Reads along a path of members, through whatever arrays there are, to the strings at its end.
+fn inside(scanner: &mut Scanner<'_>, path: &[&str], found: &mut Vec<String>) -> Result<(), Malformed> {
+    match (scanner.peek()?, path.split_first()) {
+        (Kind::Array, Some(_)) => scanner.array(|scanner, _| inside(scanner, path, found)).map(|_| ()),
+        (Kind::Object, Some((first, rest))) => scanner.object(|scanner, entry| {
+            if entry.name.decode() == *first { inside(scanner, rest, found) } else { scanner.skip() }
+        }),
+        (Kind::String, None) => {
+            found.push(scanner.string()?.decode().into_owned());
+            Ok(())
+        }
+        _ => scanner.skip(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_question_is_a_list_of_texts() {
-        let texts = ["one \"1\"".to_owned(), "二".to_owned()];
-        assert_eq!(question(None, &texts), r#"{"input":["one \"1\"","二"]}"#.as_bytes());
-        assert_eq!(question(Some("omni"), &texts[..1]), br#"{"model":"omni","input":["one \"1\""]}"#);
+    fn texts(texts: &[&str]) -> Question {
+        Question::Texts(texts.iter().map(|text| (*text).to_owned()).collect())
     }
 
     #[test]
-    fn one_flag_is_enough_and_no_result_is_no_answer() {
+    fn the_question_is_a_list_of_texts_or_one_picture() {
+        let two = texts(&["one \"1\"", "二"]);
+        assert_eq!(two.body(None), r#"{"input":["one \"1\"","二"]}"#.as_bytes());
+        assert_eq!(texts(&["1"]).body(Some("omni")), br#"{"model":"omni","input":["1"]}"#);
+        let picture = Question::Picture("data:,x".to_owned());
+        assert_eq!(
+            picture.body(Some("omni")),
+            br#"{"model":"omni","input":[{"type":"image_url","image_url":{"url":"data:,x"}}]}"#
+        );
+        assert_eq!((two.weight(), picture.weight()), (2 * 64 + 10, 64 + 7));
+    }
+
+    #[test]
+    fn one_flag_is_enough_and_all_must_be_judged() {
+        let good = r#"{"id":"modr-1","model":"m","results":[{"flagged":false,"categories":{"hate":false}}]}"#;
+        let missing = |given| Err(NoVerdict::Results { asked: 1, given });
         for (body, verdict) in [
-            (
-                r#"{"id":"modr-1","model":"m","results":[{"flagged":false,"categories":{"hate":false}}]}"#,
-                Some(Verdict::Clean),
-            ),
-            (r#"{"results":[{"flagged":false},{"flagged":true}]}"#, Some(Verdict::Forbidden)),
-            (r#"{"results":[]}"#, None),
-            (r#"{"results":[{"flagged":"no"}]}"#, None),
-            (r#"{"error":{"message":"overloaded"}}"#, None),
-            ("", None),
+            (good, Ok(Verdict::Clean)),
+            (r#"{"results":[{"flagged":true}]}"#, Ok(Verdict::Forbidden)),
+            (r#"{"results":[{"flagged":false},{"flagged":true}]}"#, Ok(Verdict::Forbidden)),
+            (r#"{"results":[{"flagged":false},{"flagged":false}]}"#, missing(2)),
+            (r#"{"results":[]}"#, missing(0)),
+            (r#"{"results":[{"flagged":"no"}]}"#, Err(NoVerdict::Nonsense)),
+            (r#"{"error":{"message":"overloaded"}}"#, Err(NoVerdict::Nonsense)),
+            ("", Err(NoVerdict::Nonsense)),
         ] {
-            assert_eq!(answer(body.as_bytes()), verdict, "{body}");
+            assert_eq!(texts(&["x"]).verdict(body.as_bytes()), verdict, "{body}");
+            assert_eq!(Question::Picture("x".to_owned()).verdict(body.as_bytes()), verdict, "{body}");
+        }
+        let short = Err(NoVerdict::Results { asked: 2, given: 1 });
+        assert_eq!(texts(&["x", "y"]).verdict(good.as_bytes()), short);
+    }
+
+    #[test]
+    fn pictures_are_found_wherever_messages_have_them() {
+        let body = r#"{"image_url":{"url":"a"},"messages":[
+            {"role":"user","content":[{"type":"image_url","image_url":{"url":"b\u002f","detail":"low"}},{"type":"text","text":"x"}]},
+            {"role":"user","content":"x"},
+            {"role":"user","content":[{"type":"text","text":"y","image_url":{"url":"c"}}],"image_url":{"url":"d"}}]}"#;
+        assert_eq!(pictures(body.as_bytes()), ["b/", "c"]);
+        for body in ["", "{", "[]", r#"{"messages":[{"content":[{"image_url":{"url":"#] {
+            assert!(pictures(body.as_bytes()).is_empty(), "{body}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Promises that what is written as a string is a JSON string, whatever the text. Never decides what
 //! is written, and never copies a string in the spelling of somebody else.
 
+use super::finish::{Ends, Finish};
 use super::lenient::Text;
 use super::usage::Delivered;
 
@@ -11,15 +12,16 @@ use super::usage::Delivered;
 pub(super) struct Pen {
     bytes: Vec<u8>,
     delivered: Delivered,
+    ends: Ends,
 }
 
 impl Pen {
     /// An empty text with room for `capacity` bytes.
     pub(super) fn with_capacity(capacity: usize) -> Self {
-        Self { bytes: Vec::with_capacity(capacity), delivered: Delivered::default() }
+        Self { bytes: Vec::with_capacity(capacity), ..Self::default() }
     }
 
-    /// Starts over and keeps the room.
+    /// Starts over and keeps the room, and why choices ended.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.delivered = Delivered::default();
@@ -38,6 +40,16 @@ impl Pen {
     /// The model's text that was written so far.
     pub(super) fn delivered(&self) -> Delivered {
         self.delivered
+    }
+
+    /// Notes why a choice ended.
+    pub(super) fn ended(&mut self, finish: Finish) {
+        self.ends.add(finish);
+    }
+
+    /// Why choices ended that were written since this was last asked.
+    pub(super) fn take_ends(&mut self) -> Ends {
+        std::mem::take(&mut self.ends)
     }
 
     /// A constant piece of JSON, or one that is finished already.

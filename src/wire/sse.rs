@@ -11,11 +11,11 @@ use super::answer::Answer;
 use super::chunk::{self, Manner, Written};
 use super::completion::Expose;
 use super::events::{Event, Splitter};
-use super::finish::Finish;
+use super::finish::{Ends, Finish};
 use super::pen::Pen;
 use super::rejection;
 use super::sieve::{Sieve, Verdict};
-use super::sifted::{Desk, Kept, Sifter, Spoken};
+use super::sifted::{Desk, Kept, Sifted, Sifter, Spoken};
 use super::tracks::Tracks;
 use super::usage::{Delivered, Estimate, Usage};
 use super::voice::Voice;
@@ -60,6 +60,7 @@ impl SseRewriter {
             pen: Pen::default(),
             events: 0,
             delivered: Delivered::default(),
+            ends: Ends::default(),
             sifter: None,
             estimate: None,
         };
@@ -161,6 +162,11 @@ impl SseRewriter {
         self.teller.events
     }
 
+    /// Why choices have ended.
+    pub fn ends(&self) -> Ends {
+        self.teller.ends
+    }
+
     /// How much of the model's text was written, or kept back: what a stream that broke off is metered by.
     pub fn delivered(&self) -> Delivered {
         self.teller.delivered
@@ -179,6 +185,7 @@ struct Teller {
     pen: Pen,
     events: u64,
     delivered: Delivered,
+    ends: Ends,
     /// Keeps texts back until somebody has looked at them. Nearly nobody does.
     sifter: Option<Box<Sifter>>,
     estimate: Option<Estimate>,
@@ -205,17 +212,14 @@ impl Teller {
 
     fn chunk(&mut self, json: &[u8], out: &mut BytesMut) -> Result<Life, UpstreamFault> {
         let mut answer = Answer::read(json)?;
-        self.pen.clear();
-        let manner = Manner { voice: &self.voice, expose: self.expose, tail: tail(self.wanted) };
-        let mut verdict = Verdict::Clean;
-        let written = match &mut self.sifter {
-            None => chunk::write(&mut self.pen, &answer, &manner, &mut self.tracks)?,
-            Some(sifter) => {
-                let (pen, tracks, said) = (&mut self.pen, &mut self.tracks, &mut self.delivered);
-                let mut desk = Desk { pen, tracks, manner: &manner, said, out };
-                let sifted = sifter.chunk(&mut answer, &mut desk)?;
-                verdict = sifted.verdict;
-                sifted.written
+        let sifted = self.with_desk(out, |sifter, desk| sifter.chunk(&mut answer, desk));
+        let (written, verdict) = match sifted.transpose()? {
+            Some(Sifted { written, verdict }) => (written, verdict),
+            None => {
+                self.pen.clear();
+                let manner = Manner { voice: &self.voice, expose: self.expose, tail: tail(self.wanted) };
+                let written = chunk::write(&mut self.pen, &answer, &manner, &mut self.tracks)?;
+                (written, Verdict::Clean)
             }
         };
         // Some report running totals in every chunk, so the last report is the one that is true.
@@ -240,6 +244,7 @@ impl Teller {
             }
             None | Some(_) => {}
         }
+        self.ends.add_all(self.pen.take_ends());
         match verdict {
             Verdict::Clean => Ok(Life::Open),
             Verdict::Forbidden => Err(UpstreamFault::AnswerForbidden),
@@ -267,6 +272,7 @@ impl Teller {
             }
             out.extend_from_slice(self.pen.bytes());
         }
+        self.ends.add_all(self.pen.take_ends());
         self.last(out);
     }
 

@@ -3,15 +3,15 @@
 //! Promises that each call of an answer has one id of ours, told once, that arguments are a text, and that
 //! the pieces of a text are passed on as they were cut. Never shows an id of the backing model.
 
+mod sift;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::call_names::CallNames;
+pub(super) use self::sift::{judge, judge_function};
 use super::lenient::{Count, Loose, Object, Text};
 use super::pen::Pen;
-use super::sieve::{Part, Sieve, Verdict, Writing};
 use super::tracks::{Name, Order, Piece, Place, Track};
-use super::usage::Delivered;
 use super::voice::{MAX_INDEX, Voice};
 use crate::error::UpstreamFault;
 
@@ -118,24 +118,6 @@ impl ToolCall<'_> {
         self.place.map_or_else(|| track.place(self.piece()), Ok)
     }
 
-    /// The same, and the piece is found there again.
-    ///
-    /// # Errors
-    /// As [`place`](Self::place).
-    pub(super) fn placed(&mut self, track: &mut Track) -> Result<Place, UpstreamFault> {
-        let place = self.place(track)?;
-        self.place = Some(place);
-        Ok(place)
-    }
-
-    /// Which text of its choice the piece goes on with.
-    pub(super) fn part(&self, place: Place) -> Part {
-        match (&self.function, &self.custom) {
-            (None, Some(_)) => Part::Input(place.index),
-            (Some(_) | None, _) => Part::Arguments(place.index),
-        }
-    }
-
     /// What says where the piece belongs.
     fn piece(&self) -> Piece<'_> {
         Piece { number: self.index.map(|Count(number)| number), id: self.id.said(), name: self.name() }
@@ -155,14 +137,29 @@ impl ToolCall<'_> {
     pub(super) fn tells_nothing(&self, place: Place) -> bool {
         let named = self.name().is_some() && place.name == Name::New;
         let argued = match (&self.function, &self.custom) {
-            (Some(Object(Function { sifted: Some(told), .. })), _) => !told.as_str().is_empty(),
-            (Some(Object(function)), _) => function.arguments.is_some_and(|json| json.get() != "\"\""),
+            (Some(Object(function)), _) => function.is_argued(),
             (None, Some(Object(custom))) => {
                 custom.input.as_ref().is_some_and(|text| !text.as_str().is_empty())
             }
             (None, None) => false,
         };
         place.order == Order::Later && !named && !argued
+    }
+}
+
+impl Function<'_> {
+    /// Whether a piece adds nothing to its call.
+    pub(super) fn tells_nothing(&self) -> bool {
+        !self.is_argued() && self.name.as_ref().is_none_or(|name| name.as_str().is_empty())
+    }
+
+    /// Whether there is something of the arguments.
+    fn is_argued(&self) -> bool {
+        match (&self.sifted, self.arguments) {
+            (Some(told), _) => !told.as_str().is_empty(),
+            (None, Some(json)) => json.get() != "\"\"",
+            (None, None) => false,
+        }
     }
 }
 
@@ -201,10 +198,8 @@ pub(super) fn write_piece(
     write_told(pen, "name", name.filter(|name| place.name == Name::New && !name.as_str().is_empty()));
     let begins = theirs.is_some();
     match (&call.function, &call.custom) {
-        (Some(Object(Function { sifted: Some(told), .. })), _) => write_told(pen, "arguments", Some(told)),
-        (Some(Object(Function { arguments: Some(json), .. })), _) => {
-            pen.key("arguments");
-            write_arguments(pen, json)?;
+        (Some(Object(function)), _) if function.sifted.is_some() || function.arguments.is_some() => {
+            write_arguments_piece(pen, function)?;
         }
         (None, Some(Object(Custom { input: Some(input), .. }))) => write_told(pen, "input", Some(input)),
         (_, _) if begins && custom => write_told(pen, "input", Some(&Text::Plain(""))),
@@ -222,13 +217,19 @@ pub(super) fn write_piece(
 pub(super) fn write_function_piece(pen: &mut Pen, function: &Function<'_>) -> Result<(), UpstreamFault> {
     pen.raw(b"{");
     write_told(pen, "name", function.name.as_ref());
+    write_arguments_piece(pen, function)?;
+    pen.raw(b"}");
+    Ok(())
+}
+
+/// Writes what may be told of the arguments, or what was said where nobody has to look at it.
+fn write_arguments_piece(pen: &mut Pen, function: &Function<'_>) -> Result<(), UpstreamFault> {
     if function.sifted.is_some() {
         write_told(pen, "arguments", function.sifted.as_ref());
     } else if let Some(json) = function.arguments {
         pen.key("arguments");
         write_arguments(pen, json)?;
     }
-    pen.raw(b"}");
     Ok(())
 }
 
@@ -248,142 +249,6 @@ fn write_arguments(pen: &mut Pen, json: &RawValue) -> Result<(), UpstreamFault> 
 fn arguments(json: &RawValue) -> Result<Text<'_>, UpstreamFault> {
     let json = json.get();
     if json.starts_with('"') { decode(json) } else { compact(json).map(Text::Decoded) }
-}
-
-/// Has somebody look at whole calls.
-///
-/// # Errors
-/// `BadJson` if the arguments hold text that is not Unicode.
-pub(super) fn judge(calls: &[Object<ToolCall<'_>>], sieve: &mut dyn Sieve) -> Result<Verdict, UpstreamFault> {
-    for Object(call) in calls {
-        if let Some(Object(function)) = &call.function
-            && judge_function(function, sieve)? == Verdict::Forbidden
-        {
-            return Ok(Verdict::Forbidden);
-        }
-        let custom = call.custom.as_ref().map(|Object(custom)| [&custom.name, &custom.input]);
-        for text in custom.into_iter().flatten().flatten() {
-            if sieve.whole(Writing::Plain, text.as_str()) == Verdict::Forbidden {
-                return Ok(Verdict::Forbidden);
-            }
-        }
-    }
-    Ok(Verdict::Clean)
-}
-
-/// Has somebody look at a whole call of a function.
-///
-/// # Errors
-/// As [`judge`].
-pub(super) fn judge_function(
-    function: &Function<'_>,
-    sieve: &mut dyn Sieve,
-) -> Result<Verdict, UpstreamFault> {
-    if let Some(name) = &function.name
-        && sieve.whole(Writing::Plain, name.as_str()) == Verdict::Forbidden
-    {
-        return Ok(Verdict::Forbidden);
-    }
-    function
-        .arguments
-        .map_or(Ok(Verdict::Clean), |json| Ok(sieve.whole(Writing::Json, arguments(json)?.as_str())))
-}
-
-impl ToolCall<'_> {
-    /// Puts what may be told into the place of what was said. Also counts what was said.
-    ///
-    /// # Errors
-    /// `BadShape` if an index is out of all bounds, `BadJson` if arguments hold text that is not Unicode.
-    pub(super) fn sift(
-        &mut self,
-        choice: u64,
-        track: &mut Track,
-        names: &mut CallNames,
-        sieve: &mut dyn Sieve,
-        said: &mut Delivered,
-    ) -> Result<Verdict, UpstreamFault> {
-        let place = self.placed(track)?;
-        let index = place.index;
-        let name = self.name_text().filter(|_| place.name == Name::New);
-        if names.judge(choice, Some(index), name, sieve) == Verdict::Forbidden {
-            (self.function, self.custom) = (None, None);
-            return Ok(Verdict::Forbidden);
-        }
-        if let Some(Object(function)) = &mut self.function
-            && function.sift_arguments(choice, Part::Arguments(index), sieve, said)? == Verdict::Forbidden
-        {
-            return Ok(Verdict::Forbidden);
-        }
-        let Some(Object(custom)) = &mut self.custom else { return Ok(Verdict::Clean) };
-        Ok(custom.input.as_mut().map_or(Verdict::Clean, |input| {
-            said.count(input.as_str());
-            let mut told = String::new();
-            let verdict = sieve.piece(choice, Part::Input(index), input.as_str(), &mut told);
-            *input = Text::Decoded(told);
-            verdict
-        }))
-    }
-
-    /// Whether it tells more than that there is a call.
-    pub(super) fn speaks(&self) -> bool {
-        let said = |text: Option<&Text<'_>>| text.is_some_and(|text| !text.as_str().is_empty());
-        self.function.as_ref().is_some_and(|Object(f)| said(f.sifted.as_ref()))
-            || self.custom.as_ref().is_some_and(|Object(c)| said(c.input.as_ref()))
-    }
-}
-
-impl Function<'_> {
-    /// Whether a piece adds nothing to its call.
-    pub(super) fn tells_nothing(&self) -> bool {
-        let argued = match (&self.sifted, self.arguments) {
-            (Some(told), _) => !told.as_str().is_empty(),
-            (None, Some(json)) => json.get() != "\"\"",
-            (None, None) => false,
-        };
-        !argued && self.name.as_ref().is_none_or(|name| name.as_str().is_empty())
-    }
-
-    /// As [`ToolCall::sift`], for the older `function_call`.
-    ///
-    /// # Errors
-    /// `BadJson` if arguments hold text that is not Unicode.
-    pub(super) fn sift(
-        &mut self,
-        choice: u64,
-        names: &mut CallNames,
-        sieve: &mut dyn Sieve,
-        said: &mut Delivered,
-    ) -> Result<Verdict, UpstreamFault> {
-        if names.judge(choice, None, self.name.as_ref(), sieve) == Verdict::Forbidden {
-            (self.name, self.arguments) = (None, None);
-            return Ok(Verdict::Forbidden);
-        }
-        self.sift_arguments(choice, Part::Function, sieve, said)
-    }
-
-    fn sift_arguments(
-        &mut self,
-        choice: u64,
-        part: Part,
-        sieve: &mut dyn Sieve,
-        said: &mut Delivered,
-    ) -> Result<Verdict, UpstreamFault> {
-        if let Some(name) = &self.name {
-            said.count(name.as_str());
-        }
-        let Some(json) = self.arguments else { return Ok(Verdict::Clean) };
-        let piece = arguments(json)?;
-        said.count(piece.as_str());
-        let mut told = String::new();
-        let verdict = sieve.piece(choice, part, piece.as_str(), &mut told);
-        self.sifted = Some(Text::Decoded(told));
-        Ok(verdict)
-    }
-
-    /// Whether it tells more than that there is a call.
-    pub(super) fn speaks(&self) -> bool {
-        self.sifted.as_ref().is_some_and(|text| !text.as_str().is_empty())
-    }
 }
 
 fn decode(token: &str) -> Result<Text<'_>, UpstreamFault> {

@@ -6,7 +6,7 @@ use crate::kit::config::Gateway;
 use crate::kit::h2::H2Client;
 use crate::kit::script::{chunk, head, last_chunk, whole};
 use crate::kit::upstream::Upstream;
-use crate::kit::{CANARY_PROMPT, KEY, MODEL};
+use crate::kit::{CANARY_PROMPT, KEY, KEY_GLOBEX, MODEL};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 const EVENTS: [(&str, &str); 2] = [("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked")];
@@ -138,6 +138,47 @@ fn bodies_of_all_clients_fit_into_max_buffered() {
 }
 
 #[test]
+fn a_tenant_has_its_share_of_max_buffered_and_a_reload_does_not_give_it_another() {
+    const ALL: usize = 64 * 1024;
+    const HELD: usize = 20 * 1024;
+    let upstream = Upstream::always(json_answer("ok"));
+    let gateway = Gateway::new().backend(&upstream).max_body("16KiB").server("max_buffered", "64KiB");
+    let daemon = gateway.start();
+    let sized = |size: usize| format!("{}{}", ask("general"), " ".repeat(size - ask("general").len()));
+    let mut slow = [daemon.client(), daemon.client()];
+    let whole = chat_request(KEY, &sized(HELD / 2 + 10));
+    let (most, rest) = whole.split_at(whole.len() - 10);
+    for client in &mut slow {
+        client.send(most);
+    }
+    daemon.wait_metric("byname_body_bytes", HELD as f64);
+    daemon.rewrite_config(&gateway.server("max_requests", "9999"));
+    daemon.signal("HUP");
+    daemon.wait_metric("byname_config_generation", 2.0);
+    let ask_as = |key: &str, size: usize| daemon.client().chat_as(key, &sized(size));
+    // Half of all is its share, as long as nobody else holds any.
+    for (size, status) in [(ALL / 2 - HELD - 1, 200), (ALL / 2 - HELD, 200), (ALL / 2 - HELD + 1, 503)] {
+        let answer = ask_as(KEY, size);
+        assert_eq!(answer.status, status, "{size}");
+        if status == 503 {
+            assert_eq!(answer.json()["error"]["code"], "service_unavailable");
+            assert_eq!(answer.header("retry-after"), Some("1"));
+        }
+        assert_eq!(ask_as(KEY_GLOBEX, 16 * 1024).status, 200, "{size}");
+        daemon.wait_metric("byname_body_bytes", HELD as f64);
+    }
+    assert_eq!(daemon.metric("byname_cap_exceeded_total{cap=\"max_buffered\"}"), Some(0.0));
+    assert_eq!(daemon.metric("byname_cap_exceeded_total{cap=\"max_buffered_share\"}"), Some(1.0));
+    let refused = [("reason", "max_buffered_share"), ("tenant", "acme"), ("fault", "policy")];
+    assert_eq!(daemon.metric_sum("byname_refusals_total", &refused), 1.0);
+    for client in &mut slow {
+        client.send(rest);
+        assert_eq!(client.read().status, 200);
+    }
+    daemon.wait_metric("byname_body_bytes", 0.0);
+}
+
+#[test]
 fn framing_that_can_be_read_in_two_ways_is_refused() {
     let upstream = Upstream::always(json_answer("ok"));
     let daemon = Gateway::new().backend(&upstream).start();
@@ -176,7 +217,8 @@ fn no_log_holds_a_key_a_prompt_or_an_answer() {
     let upstream = Upstream::start(|seen| {
         if seen.wants_stream() { sse_answer(&["secret", "words"]) } else { json_answer("secret words") }
     });
-    let daemon = Gateway::new().backend_with_key(&upstream, "upstream-secret-key").start();
+    let daemon =
+        Gateway::new().backend_with_key(&upstream, "upstream-secret-key").env("BYNAME_LOG", "trace").start();
     let mut client = daemon.client();
     for body in [ask("general"), ask_stream("general"), ask("nobody"), "{".to_owned()] {
         client.chat(&body.replace("Hello", CANARY_PROMPT));

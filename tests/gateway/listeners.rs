@@ -141,8 +141,7 @@ fn certificates_and_what_clients_may_take_change_with_a_reload() {
     exchange(&mut old);
     papers.renew();
     daemon.rewrite_config(&gateway.server("max_requests", "1"));
-    daemon.signal("HUP");
-    daemon.wait_metric("byname_config_generation", 2.0);
+    daemon.reload();
     // Whoever is in stays in, but for the new rule; whoever comes is shown the new certificate.
     let answer = old.chat(&ask("general"));
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));

@@ -20,9 +20,11 @@ mod held; // what is held, released, ended and left
 mod kit; // what the others stand on
 mod limits; // what limits let through, refuse, cost and tell
 mod listeners; // addresses, TLS, client certificates, Unix sockets
+mod logs; // where lines go, in which form, and what a full disk costs
 mod operate; // reload, stop, upgrade, systemd
 mod oracle; // nothing that names a provider comes out anywhere
 mod policy; // content policies: what is caught, and what a client is told
 mod prometheus; // a real Prometheus, the dashboard, alert rules
 mod readme; // the README does what it says
 mod status; // the status page as programs, people and a browser meet it
+mod traces; // spans at a collector, and who learns of a trace

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::kit::config::{Gateway, digest};
 use crate::kit::daemon::Daemon;
+use crate::kit::folder::Folder;
 use crate::kit::ports;
 
 const KEY: &str = "bn-acme-under-load";
@@ -56,13 +57,12 @@ tenants:
 struct Prometheus {
     child: Child,
     address: SocketAddr,
-    folder: PathBuf,
+    _folder: Folder,
 }
 
 impl Prometheus {
     fn start(scraped: SocketAddr) -> Self {
-        let folder = std::env::temp_dir().join(format!("byname-prometheus-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
+        let folder = Folder::new("prometheus");
         let text = format!(
             "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}
 rule_files: [ {} ]
@@ -81,7 +81,7 @@ scrape_configs: [ {{ job_name: byname, static_configs: [ {{ targets: [ \"{scrape
             .stderr(Stdio::null())
             .spawn()
             .expect("prometheus is installed; run tests/setup.sh");
-        let prometheus = Self { child, address, folder };
+        let prometheus = Self { child, address, _folder: folder };
         let since = Instant::now();
         while prometheus.get("/-/ready", None).is_none_or(|(status, _)| status != "200") {
             assert!(since.elapsed() < Duration::from_secs(60), "Prometheus is not ready");
@@ -120,7 +120,6 @@ impl Drop for Prometheus {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 

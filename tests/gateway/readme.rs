@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use crate::kit::config::Gateway;
 use crate::kit::daemon::Daemon;
+use crate::kit::folder::Folder;
 use crate::kit::ports;
 
 fn root() -> PathBuf {
@@ -94,8 +95,7 @@ fn its_two_set_up_commands_are_there_and_can_be_run() {
 
 #[test]
 fn its_configuration_loads() {
-    let folder = std::env::temp_dir().join(format!("byname-readme-{}", std::process::id()));
-    fs::create_dir_all(&folder).expect("a folder");
+    let folder = Folder::new("readme");
     let key = rcgen::KeyPair::generate().expect("a key");
     let params = rcgen::CertificateParams::new(vec!["gateway.test".to_owned()]).expect("a good name");
     let certificate = params.self_signed(&key).expect("a certificate").pem();
@@ -111,7 +111,6 @@ fn its_configuration_loads() {
         fs::write(&file, block.replace(": clients.crt", &format!(": {there}clients.crt"))).expect("a file");
         run(Command::new(env!("CARGO_BIN_EXE_byname")).arg("-t").arg("-c").arg(&file));
     }
-    fs::remove_dir_all(&folder).expect("our own folder");
 }
 
 #[test]

@@ -21,7 +21,7 @@ impl Goal {
 
     pub fn line(&self) -> String {
         format!(
-            "{:<13} {:<44} at most {:>6.2}  found {:>7}",
+            "{:<13} {:<53} at most {:>6.2}  found {:>7}",
             self.verdict(),
             self.what,
             self.at_most,
@@ -42,6 +42,21 @@ pub fn all(findings: &Findings) -> Vec<Goal> {
             what: "CPU per chunk at full speed, x bare Pingora",
             at_most: 1.15,
             found: ratio("sse_burst"),
+        },
+        Goal {
+            what: "CPU of json1k with the access log, x without",
+            at_most: 1.03,
+            found: findings.ratio_to("json1k", Target::Byname, Target::Quiet),
+        },
+        Goal {
+            what: "CPU of json1k with the log and 1 % traced, x without",
+            at_most: 1.05,
+            found: findings.ratio_to("json1k", Target::Traced, Target::Quiet),
+        },
+        Goal {
+            what: "CPU per chunk with the log and 1 % traced, x without",
+            at_most: 1.05,
+            found: findings.ratio_to("sse_burst", Target::Traced, Target::Quiet),
         },
         Goal { what: "CPU of a refused key, us", at_most: 15.0, found: refused.and_then(|row| row.cpu) },
         Goal {

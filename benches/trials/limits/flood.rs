@@ -1,7 +1,6 @@
 //! Ten thousand tenants in one configuration, some of them at work within their limits, and one that sends a
 //! hundred times what it may: what the others notice of it.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::thread;
@@ -14,7 +13,7 @@ use tokio::time::sleep;
 use crate::gateway::{Gateway, ONE_ALIAS, backends};
 use crate::goals::{Goals, Times};
 use crate::http::{ask_as, completion};
-use crate::load::{Sample, by_the_clock_of};
+use crate::load::{Sample, by_the_clock_of, histogram};
 use crate::upstream;
 
 const TENANTS: usize = 10_000;
@@ -127,13 +126,4 @@ fn tenants() -> String {
 
 fn times(samples: &[Sample]) -> Times {
     Times::new(samples.iter().map(|sample| sample.took))
-}
-
-fn histogram(samples: &[Sample]) -> String {
-    let mut counts = BTreeMap::<u16, usize>::new();
-    for sample in samples {
-        *counts.entry(sample.status).or_default() += 1;
-    }
-    let each: Vec<String> = counts.iter().map(|(status, count)| format!("{status}: {count}")).collect();
-    each.join(", ")
 }

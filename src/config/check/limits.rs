@@ -9,18 +9,18 @@ use crate::config::form::{Field, Form, may};
 use crate::config::plan::{LimitRules, StorePlan};
 use crate::config::units::whole;
 
+const REQUESTS: Field = may("requests_per_minute", Form::Whole(1, 1_000_000_000_000), "requests in a minute");
+const TOKENS: Field =
+    may("tokens_per_minute", Form::Whole(1, 1_000_000_000_000), "tokens of prompts and answers in a minute");
+const CONCURRENT: Field = may("concurrent", Form::Whole(1, 1_000_000), "requests at the same time");
 pub(super) const LASTING: &[Field] = &[
-    may("requests_per_minute", Form::Whole(1, 1_000_000_000_000), "requests in a minute"),
-    may("tokens_per_minute", Form::Whole(1, 1_000_000_000_000), "tokens of prompts and answers in a minute"),
-    may("concurrent", Form::Whole(1, 1_000_000), "requests at the same time"),
+    REQUESTS,
+    TOKENS,
+    CONCURRENT,
     may("tokens_per_day", Form::Whole(1, 1_000_000_000_000), "tokens in a day (UTC)"),
     may("tokens_per_month", Form::Whole(1, 1_000_000_000_000), "tokens in a month (UTC)"),
 ];
-pub(super) const PASSING: &[Field] = &[
-    may("requests_per_minute", Form::Whole(1, 1_000_000_000_000), "requests in a minute"),
-    may("tokens_per_minute", Form::Whole(1, 1_000_000_000_000), "tokens of prompts and answers in a minute"),
-    may("concurrent", Form::Whole(1, 1_000_000), "requests at the same time"),
-];
+pub(super) const PASSING: &[Field] = &[REQUESTS, TOKENS, CONCURRENT];
 /// Far beyond what anybody serves, and far from where sums overflow.
 const RATE_BOUNDS: RangeInclusive<u64> = 1..=1_000_000_000_000;
 const CONCURRENT_BOUNDS: RangeInclusive<u64> = 1..=1_000_000;

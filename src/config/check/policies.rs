@@ -5,8 +5,8 @@ mod moderator;
 
 use std::ops::RangeInclusive;
 
-use crate::config::at::{At, Named, every, truth};
-use crate::config::complaint::{Complaints, Told, nearest, quoted};
+use crate::config::at::{At, Named, every, one_of, truth};
+use crate::config::complaint::{Complaints, Told};
 use crate::config::form::{Field, Form, may};
 use crate::config::naming::identifier;
 use crate::config::plan::{Allowed, Answers, PolicyPlan};
@@ -19,12 +19,12 @@ pub(super) const FIELDS: &[Field] = &[
     may("max_prompt_tokens", Form::Whole(1, 1_000_000_000), "of a request, by estimate"),
     may(
         "modalities",
-        Form::List(&Form::Words(MODALITIES), 1),
+        Form::List(&Form::Words(&MODALITIES), 1),
         "what a message may be made of; all unless written",
     ),
     may("moderator", Form::Section(moderator::FIELDS), "a moderation service that is asked as well"),
 ];
-const MODALITIES: &[&str] = &["text", "image", "audio", "file"];
+const MODALITIES: [&str; 4] = ["text", "image", "audio", "file"];
 const PROMPT_BOUNDS: RangeInclusive<u64> = 1..=1_000_000_000;
 
 /// Reads the section.
@@ -51,7 +51,7 @@ fn policy(named: &Named<'_>, out: &mut Complaints) -> Result<PolicyPlan, Told> {
     };
     let max_prompt_tokens =
         fields.or("max_prompt_tokens", None, out, |at, out| whole(at, PROMPT_BOUNDS, out).map(Some));
-    let media = fields.or("modalities", Allowed::ALL, out, modalities);
+    let media = fields.or("modalities", Allowed::ALL, out, |at, out| modalities(at, &MODALITIES, out));
     let moderator = fields.or("moderator", None, out, |at, out| moderator::moderator(at, out).map(Some));
     screened?;
     idle?;
@@ -65,37 +65,23 @@ fn policy(named: &Named<'_>, out: &mut Complaints) -> Result<PolicyPlan, Told> {
     })
 }
 
-fn modalities(at: &At<'_>, out: &mut Complaints) -> Result<Allowed, Told> {
+/// Reads a list of some of these.
+fn modalities(at: &At<'_>, all: &[&'static str], out: &mut Complaints) -> Result<Allowed, Told> {
+    let known: Vec<_> = all.iter().map(|name| (*name, *name)).collect();
     let mut listed = Vec::new();
     every(at.items(out)?.map(|at| {
-        let name = at.text(out)?;
-        let Some(known) = MODALITIES.iter().find(|known| **known == name) else {
-            let mend = match nearest(name, MODALITIES.iter().copied()) {
-                Some(near) => format!("did you mean '{near}'?"),
-                None => format!("known here: {}", MODALITIES.join(", ")),
-            };
-            return Err(at.complain(out, format!("there is no modality named {}", quoted(name)), mend));
-        };
-        if listed.contains(known) {
+        let name = one_of(&at, "modality", &known, out)?;
+        if listed.contains(&name) {
             return Err(at.complain(out, "is listed twice", "keep one of them"));
         }
-        listed.push(known);
+        listed.push(name);
         Ok(())
     }))?;
-    let has = |name: &str| listed.iter().any(|listed| **listed == *name);
+    let has = |name: &str| listed.contains(&name);
     if !has("text") {
         return Err(at.complain(out, "leaves text out, which every conversation has", "add text"));
     }
     Ok(Allowed { image: has("image"), audio: has("audio"), file: has("file") })
-}
-
-/// Complains about the name of a policy that is none.
-pub(super) fn unknown(at: &At<'_>, name: &str, names: &[&str], out: &mut Complaints) -> Told {
-    let mend = match nearest(name, names.iter().copied()) {
-        Some(near) => format!("did you mean {}?", quoted(near)),
-        None => "write the name of one under `policies:`".to_owned(),
-    };
-    at.complain(out, format!("there is no policy named {}", quoted(name)), mend)
 }
 
 #[cfg(test)]

@@ -16,10 +16,10 @@ use self::backends::{Shared, all_plain, backends};
 use self::dialect::Kind;
 use super::limits;
 use crate::config::at::{At, Fields, Named, every, one_of, truth};
-use crate::config::complaint::{Complaints, Told, nearest, quoted};
+use crate::config::complaint::{Complaints, Told};
 use crate::config::form::{Field, Form, may, must};
 use crate::config::naming::identifier;
-use crate::config::plan::{Balance, LimitRules, PoolPlan, TlsPlan};
+use crate::config::plan::{Balance, LimitRules, Passing, PoolPlan, TlsPlan};
 use crate::config::raw::Value;
 use crate::config::units::{HOUR, duration};
 use crate::names::PoolName;
@@ -50,6 +50,7 @@ pub(super) const FIELDS: &[Field] = &[
         Form::List(&Form::Text, 0),
         "request fields that Byname does not know and passes on",
     ),
+    may("trace_context", Form::Truth, "whether backends learn of a request's trace"),
     may("limits", Form::Section(limits::PASSING), "of all tenants together"),
 ];
 const BALANCES: [(&str, Balance); 3] = [
@@ -106,6 +107,9 @@ fn pool(named: &Named<'_>, out: &mut Complaints) -> Result<PoolPlan, Told> {
     let timeouts = timeouts::timeouts(&fields.section("timeouts"), out);
     let retry = retry::retry(&fields.section("retry"), out);
     let forward_fields = fields.or("forward_fields", Vec::new(), out, forward::forward_fields);
+    let passing = fields.or("trace_context", Passing::Kept, out, |at, out| {
+        truth(at, out).map(|passed| if passed { Passing::Passed } else { Passing::Kept })
+    });
     let limits = fields.or("limits", LimitRules::default(), out, limits::passing);
     // They have their part in `shared`; a fault in them is a fault of the pool.
     h2?;
@@ -122,6 +126,7 @@ fn pool(named: &Named<'_>, out: &mut Complaints) -> Result<PoolPlan, Told> {
         timeouts: timeouts?,
         retry: retry?,
         forward_fields: forward_fields?,
+        passing: passing?,
         limits: limits?,
     })
 }
@@ -137,15 +142,6 @@ fn shared_tls(fields: &Fields<'_>, out: &mut Complaints) -> Result<TlsPlan, Told
         }
         Some(_) | None => read,
     }
-}
-
-/// Complains about the name of a pool that is none.
-pub(super) fn unknown(at: &At<'_>, name: &str, names: &[&str], out: &mut Complaints) -> Told {
-    let mend = match nearest(name, names.iter().copied()) {
-        Some(near) => format!("did you mean {}?", quoted(near)),
-        None => "write the name of one under `pools:`".to_owned(),
-    };
-    at.complain(out, format!("there is no pool named {}", quoted(name)), mend)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::config::complaint::{Complaints, Told};
 use crate::config::form::{ADDRESS, Field, Form, may};
 use crate::config::plan::{Boot, Caps, Clients, ListenAddress, Listener, SecretRef, Speaks, TlsListen};
 use crate::config::units::{DAY, TICK, count, duration, shown_size, size, whole};
+use crate::config::url::is_near;
 use listen::{Taken, listeners};
 
 pub(super) const FIELDS: &[Field] = &[
@@ -37,7 +38,11 @@ pub(super) const FIELDS: &[Field] = &[
         Form::Whole(1, 1_000_000),
         "of one IPv4 address, or one IPv6 network (/64)",
     ),
-    may("max_buffered", Form::Size, "request bodies in memory, all clients together"),
+    may(
+        "max_buffered",
+        Form::Size,
+        "request bodies in memory, all clients together; of several tenants, one has half of what the others leave",
+    ),
     may("drain", Form::Duration, "for running streams, after SIGTERM"),
     may("dns", Form::List(&Form::Text, 0), "resolvers such as 127.0.0.53:53; none are the system's"),
     may("openai_models", Form::Truth, "whether /v1/models also has `created` and `owned_by`"),
@@ -232,11 +237,7 @@ fn address(at: &At<'_>, out: &mut Complaints) -> Result<SocketAddr, Told> {
 
 /// Whoever reads the operator's pages learns who the backends are.
 fn private(at: &At<'_>, address: SocketAddr, out: &mut Complaints) -> Result<SocketAddr, Told> {
-    let near = match address.ip().to_canonical() {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
-    };
-    if near {
+    if is_near(address.ip()) {
         return Ok(address);
     }
     let wrong = "may be reached from anywhere, and its pages name every backend";

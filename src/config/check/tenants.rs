@@ -4,8 +4,6 @@ use std::collections::HashMap;
 
 use super::keys::{self, Digests, access, keys};
 use super::limits::{Kept, LASTING, PASSING, lasting, passing};
-use super::policies;
-use super::pools;
 use super::queue::{self, alias_waits, queue, tenant_waits};
 use crate::config::at::{At, Named, every};
 use crate::config::complaint::{Complaints, Told, nearest, quoted};
@@ -150,11 +148,24 @@ fn model(named: &Named<'_>, seen: &Seen<'_>, waits: bool, out: &mut Complaints) 
 }
 
 fn policy(at: &At<'_>, policies: Option<&[&str]>, out: &mut Complaints) -> Result<PolicyName, Told> {
+    known(at, "policy", "policies", policies, out).map(PolicyName::new)
+}
+
+/// The name of one of these; `None` when nobody can tell which there are.
+fn known<'a>(
+    at: &At<'a>,
+    kind: &str,
+    section: &str,
+    names: Option<&[&str]>,
+    out: &mut Complaints,
+) -> Result<&'a str, Told> {
     let name = at.text(out)?;
-    match policies {
-        Some(policies) if !policies.contains(&name) => Err(policies::unknown(at, name, policies, out)),
-        Some(_) | None => Ok(PolicyName::new(name)),
-    }
+    let Some(names) = names.filter(|names| !names.contains(&name)) else { return Ok(name) };
+    let mend = match nearest(name, names.iter().copied()) {
+        Some(near) => format!("did you mean {}?", quoted(near)),
+        None => format!("write the name of one under `{section}:`"),
+    };
+    Err(at.complain(out, format!("there is no {kind} named {}", quoted(name)), mend))
 }
 
 fn description(at: &At<'_>, out: &mut Complaints) -> Result<String, Told> {
@@ -187,13 +198,9 @@ fn routes(at: &At<'_>, pools: Option<&[&str]>, out: &mut Complaints) -> Result<V
 
 fn route(at: &At<'_>, pools: Option<&[&str]>, out: &mut Complaints) -> Result<RoutePlan, Told> {
     let fields = at.fields(ROUTE_FIELDS, out)?;
-    let pool = fields.need("pool", "write the name of one under `pools:`", out).and_then(|at| {
-        let name = at.text(out)?;
-        match pools {
-            Some(pools) if !pools.contains(&name) => Err(pools::unknown(&at, name, pools, out)),
-            Some(_) | None => Ok(name),
-        }
-    });
+    let pool = fields
+        .need("pool", "write the name of one under `pools:`", out)
+        .and_then(|at| known(&at, "pool", "pools", pools, out));
     let model = fields
         .need("model", "write what the backing model calls itself", out)
         .and_then(|at| free_text(&at, MAX_MODEL, out));

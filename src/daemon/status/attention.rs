@@ -62,6 +62,7 @@ pub fn notices(facts: &Facts, ends: &[End]) -> Vec<Notice> {
     }
     more(&mut all, Level::Act, configuration.complaints.len(), "complaints");
     backends(facts, &mut all);
+    moderators(facts, &mut all);
     limits(facts, &mut all);
     keys(facts, &mut all);
     for end in ends {
@@ -118,6 +119,16 @@ fn trouble(backend: &BackendFacts) -> Option<(Level, String)> {
         )),
         Some(Condition::Good) => None,
     }
+}
+
+fn moderators(facts: &Facts, all: &mut Vec<Notice>) {
+    for one in facts.moderators.iter().take(MOST) {
+        let about = format!("moderator of policy {}", one.policy);
+        let (since, last, then) = (span(one.since), span(one.last), one.on_failure.words());
+        let what = format!("has failed since {since}, last {last} ago: {}; {then}", one.why);
+        all.push(Notice::new(Level::Act, about, what));
+    }
+    more(all, Level::Act, facts.moderators.len(), "moderators that fail");
 }
 
 fn limits(facts: &Facts, all: &mut Vec<Notice>) {

@@ -1,12 +1,13 @@
 //! All that the status says, as data. The names of members are a contract with those who read the JSON.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use super::attention::Notice;
 use super::history::Pace;
+use crate::rules::content::OnFailure;
 use crate::rules::pools::condition::Condition;
 
 /// `/status.json`.
@@ -33,10 +34,24 @@ pub struct Facts {
     pub tenants: Vec<TenantFacts>,
     /// Requests that no tenant could be found for.
     pub strangers: Strangers,
+    /// Moderators that fail.
+    #[serde(skip)]
+    pub moderators: Vec<ModeratorFacts>,
     #[serde(skip)]
     pub pace: Pace,
     #[serde(skip)]
     pub now: SystemTime,
+}
+
+/// A moderator that fails.
+#[derive(Debug)]
+pub struct ModeratorFacts {
+    pub policy: String,
+    pub on_failure: OnFailure,
+    /// Since when, and how long ago the last time was.
+    pub since: Duration,
+    pub last: Duration,
+    pub why: String,
 }
 
 /// Connections of clients.

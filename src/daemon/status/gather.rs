@@ -1,19 +1,20 @@
 //! Collects what the status says from where it is known.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::attention;
 use super::facts::{
     AddressFacts, AliasFacts, BackendFacts, Configuration, Connections, Facts, KeyFacts, Latency, LimitFacts,
-    PoolFacts, RouteFacts, Strangers, TenantFacts, Tokens, state,
+    ModeratorFacts, PoolFacts, RouteFacts, Strangers, TenantFacts, Tokens, state,
 };
 use super::history::{History, Who};
 use super::look::Look;
-use super::process;
 use crate::config::snapshot::{Snapshot, Tenant};
 use crate::daemon::admin::unready;
 use crate::daemon::observe::left;
+use crate::daemon::process;
 use crate::daemon::reload::{Reloader, Report};
 use crate::metrics::{AliasMetrics, Tally};
 use crate::proxy::door::seats::Seats;
@@ -21,6 +22,7 @@ use crate::proxy::life::{Life, Stage};
 use crate::rules::auth::Principal;
 use crate::rules::breaker::State;
 use crate::rules::catalog::AliasEntry;
+use crate::rules::content::Moderation;
 use crate::rules::limits::book::{Book, Limit, When};
 use crate::rules::limits::period::Today;
 use crate::rules::pools::{Member, Pool};
@@ -85,6 +87,7 @@ impl Sources {
                 requests: snapshot.nobody.answered_so_far(),
                 reasons: scene.refusals.of("", ""),
             },
+            moderators: moderators(&snapshot, now),
             pace,
             now: today,
         };
@@ -287,6 +290,25 @@ impl Scene<'_> {
         });
         all.collect()
     }
+}
+
+/// The moderators that fail, by the names of their policies.
+fn moderators(snapshot: &Snapshot, now: Instant) -> Vec<ModeratorFacts> {
+    let entries = snapshot.tenants.iter().flat_map(|tenant| tenant.catalog.entries());
+    let policies = entries.filter_map(|entry| entry.policy.as_ref());
+    let all: BTreeMap<&str, &Moderation> =
+        policies.filter_map(|policy| Some((policy.name.as_str(), policy.moderation.as_ref()?))).collect();
+    let failing = all.into_iter().filter_map(|(policy, moderation)| {
+        let trouble = moderation.standing.trouble()?;
+        Some(ModeratorFacts {
+            policy: policy.to_owned(),
+            on_failure: moderation.on_failure,
+            since: now.saturating_duration_since(trouble.since),
+            last: now.saturating_duration_since(trouble.last),
+            why: trouble.why,
+        })
+    });
+    failing.collect()
 }
 
 fn breaker(state: State) -> &'static str {

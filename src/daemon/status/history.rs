@@ -1,10 +1,11 @@
 //! The last two minutes as rates, so that a page that is opened now knows what was before.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::gather::Sources;
+use crate::daemon::held;
 use crate::names::{Alias, BackendName, PoolName, TenantId};
 
 /// How often is looked.
@@ -58,7 +59,7 @@ pub struct Pace {
 impl History {
     /// Takes in what has been counted so far. Those who are not mentioned are forgotten.
     pub fn look(&self, now: Instant, counts: impl Iterator<Item = (Who, u64)>) {
-        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looks = held(&self.0);
         let since = looks.at.replace(now).map(|before| now.saturating_duration_since(before).as_secs_f32());
         let mut before = std::mem::take(&mut looks.series);
         looks.series = counts
@@ -75,7 +76,7 @@ impl History {
 
     /// How often it happened of late.
     pub fn pace(&self, who: &Who) -> Pace {
-        let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let looks = held(&self.0);
         let Some(series) = looks.series.get(who) else { return Pace::default() };
         let recent = series.rates.iter().rev().take(RECENT);
         #[expect(clippy::cast_precision_loss, reason = "at most five")]

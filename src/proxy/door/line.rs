@@ -58,9 +58,7 @@ impl Line {
     /// Looks at what became of a write. One that waits for the client does so for `write_timeout` at most.
     fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            if self.outward != Outward::Flowing {
-                self.outward = Outward::Flowing;
-            }
+            self.outward = Outward::Flowing;
             return written;
         }
         let end = match self.outward {

@@ -202,9 +202,23 @@ impl Control {
             Stage::Complete => nanos(LINGER),
             Stage::Cut => 0,
         };
-        let at = self.alive.load().saturating_add(wait).min(self.end.load());
+        self.no_later(self.alive.load().saturating_add(wait).min(self.end.load()))
+    }
+
+    /// Held session: when the whole request is over, or the daemon.
+    pub fn whole_end(&self) -> Instant {
+        self.no_later(self.end.load())
+    }
+
+    fn no_later(&self, at: u64) -> Instant {
         let own = self.began + Duration::from_nanos(at);
         self.life.end().map_or(own, |end| end.min(own))
+    }
+
+    /// Held session: that end has come while the answer waited to go to the client. It must not any more.
+    pub fn over(&self, now: Instant) {
+        let leaving = self.life.end().is_some_and(|end| end <= now);
+        self.take_back(if leaving { UpstreamFault::DrainOver } else { UpstreamFault::TotalTimeout });
     }
 
     /// Held session: a deadline has passed. Says which, unless the answer was over anyway.
@@ -278,6 +292,21 @@ mod tests {
         control.life.end_at(now + S);
         assert_eq!(control.deadline(), now + S);
         control.overdue(now + S);
+        assert_eq!(control.fault(), Some(UpstreamFault::DrainOver));
+    }
+
+    #[test]
+    fn a_whole_answer_that_waits_is_taken_back_at_the_end_of_all() {
+        let (control, now) = waiting();
+        control.release(Framing::Whole);
+        control.complete(now);
+        assert_eq!(control.whole_end(), now + 10 * S);
+        control.over(now + 10 * S);
+        assert_eq!((control.released(), control.is_over()), (None, false));
+        assert_eq!(control.fault(), Some(UpstreamFault::TotalTimeout));
+        control.life.end_at(now + S);
+        assert_eq!(control.whole_end(), now + S);
+        control.over(now + S);
         assert_eq!(control.fault(), Some(UpstreamFault::DrainOver));
     }
 

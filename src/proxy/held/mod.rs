@@ -232,6 +232,26 @@ impl Hold {
         Ok(ended)
     }
 
+    /// Waits for the permit of an answer that could go. Nobody else looks after the client or the clock meanwhile:
+    /// Pingora's loop stands still until this returns.
+    async fn wait_for_permit(&mut self, real: &mut HttpSession) -> Result<()> {
+        let Self { timer, permit, control, .. } = self;
+        if permit.is_none() {
+            return Ok(());
+        }
+        let gone = tokio::select! {
+            biased;
+            said = permitted(permit, control) => return said,
+            client = real.read_body_or_idle(true) => client.err().map(Error::into_down),
+            () = over(timer, control) => Some(Error::new(OVERDUE)),
+        };
+        match gone {
+            Some(error) => Err(error),
+            // A client that sends more has not left.
+            None => permitted(permit, control).await,
+        }
+    }
+
     /// Nothing is written yet: keep on holding, give up, or begin.
     async fn open(
         &mut self,
@@ -241,7 +261,7 @@ impl Hold {
         ended: bool,
     ) -> Result<()> {
         if self.control.released().is_some() {
-            permitted(&mut self.permit, &self.control).await?;
+            self.wait_for_permit(real).await?;
         }
         let Answer::Kept { head } = &mut self.answer else { return Ok(()) };
         let Some(framing) = self.control.released() else {
@@ -312,6 +332,12 @@ async fn overdue(timer: &mut Timer, control: &Control) -> Box<Error> {
     let now = poll_fn(|cx| timer.poll_until(cx, control.deadline())).await;
     control.overdue(now);
     Error::new(OVERDUE)
+}
+
+/// Waits for the end of the whole request, however far it has come. Cancel-safe.
+async fn over(timer: &mut Timer, control: &Control) {
+    let now = poll_fn(|cx| timer.poll_until(cx, control.whole_end())).await;
+    control.over(now);
 }
 
 /// Waits for the permit, if there is one to wait for. Cancel-safe. Whoever gives it keeps a deadline.

@@ -124,7 +124,7 @@ impl Taker<'_> {
     ) -> Result<Taken, (Refused, Option<Reservation>)> {
         let mut refused: Option<Refused> = None;
         for route in &self.entry.routes {
-            let pool = match self.pool(route, now) {
+            let mut pool = match self.pool(route, now) {
                 Ok(pool) => pool,
                 Err(full) => {
                     refused = Some(full.sooner(refused));
@@ -132,7 +132,6 @@ impl Taker<'_> {
                 }
             };
             let Some(store) = &self.snapshot.limiting.store else { return Ok((own, pool)) };
-            let mut pool = pool;
             match self.shared(&**store, &mut own, &mut pool, now).await {
                 Ok(()) => return Ok((own, pool)),
                 Err(Whose::Own(refused)) => return Err((refused, own)),
@@ -160,9 +159,7 @@ impl Taker<'_> {
     ) -> Result<(), Whose> {
         let mut both: Vec<&mut Reservation> =
             own.iter_mut().chain(pool.iter_mut().map(|(_, taken)| taken)).collect();
-        let whose_is = |at: usize| -> fn(Refused) -> Whose {
-            if at == 0 && !self.limits.is_empty() { Whose::Own } else { Whose::Pool }
-        };
+        let is_own = |at: usize| at == 0 && !self.limits.is_empty();
         let (mut asks, mut kinds) = (Vec::new(), Vec::new());
         for (at, taken) in both.iter().enumerate() {
             for (kind, ask) in asks_of(taken, now, self.snapshot.limiting.instances) {
@@ -182,16 +179,17 @@ impl Taker<'_> {
             Ok(Verdict::Full { which, wait, remaining }) => {
                 self.hear(&kinds, &asks, &remaining, now);
                 let (at, kind) = kinds.get(which).copied().unwrap_or((0, LimitKind::RequestsPerMinute));
-                let own = at == 0 && !self.limits.is_empty();
-                let limit = if own { kind.label() } else { kind.pool_label() };
-                Err(whose_is(at)(Refused::Window(limit, wait)))
+                Err(if is_own(at) {
+                    Whose::Own(Refused::Window(kind.label(), wait))
+                } else {
+                    Whose::Pool(Refused::Window(kind.pool_label(), wait))
+                })
             }
             Err(Gone) => {
                 for (at, taken) in both.iter_mut().enumerate() {
-                    let decided = taken.decide(self.snapshot.limiting.instances);
-                    let own = at == 0 && !self.limits.is_empty();
-                    let refused = |full: Full| if own { full.into() } else { Refused::of_pool(full) };
-                    decided.map_err(|full| whose_is(at)(refused(full)))?;
+                    taken.decide(self.snapshot.limiting.instances).map_err(|full| {
+                        if is_own(at) { Whose::Own(full.into()) } else { Whose::Pool(Refused::of_pool(full)) }
+                    })?;
                 }
                 // So that it counts for the others, too, once the store is back.
                 store.give(both.iter().flat_map(|taken| taking(taken, now.wall)).collect());

@@ -6,22 +6,17 @@ use std::time::SystemTime;
 use super::Moment;
 use crate::rules::limits::LimitKind;
 use crate::rules::limits::book::{Charge, Limit, Reservation};
+use crate::rules::limits::period::Today;
 use crate::rules::store::{Ask, Change, Span};
 
 /// What a reservation asks of a shared store.
 pub(super) fn asks_of(taken: &Reservation, now: Moment, instances: u64) -> Vec<(LimitKind, Ask)> {
-    let today = now.when.today;
     let mut asks = Vec::new();
     for limit in taken.limits() {
         for kind in LimitKind::ALL {
-            let Some(most) = limit.rules.of(kind) else { continue };
-            let (window, amount) = match kind {
-                LimitKind::Concurrent => continue,
-                LimitKind::RequestsPerMinute => (Span::Minute, 1),
-                LimitKind::TokensPerMinute => (Span::Minute, taken.tokens()),
-                LimitKind::TokensPerDay => (Span::Day { number: today.day }, taken.tokens()),
-                LimitKind::TokensPerMonth => (Span::Month { number: today.month }, taken.tokens()),
-            };
+            let counted = limit.rules.of(kind).zip(window(kind, now.when.today));
+            let Some((most, window)) = counted else { continue };
+            let amount = if kind == LimitKind::RequestsPerMinute { 1 } else { taken.tokens() };
             let local = taken.used(limit, kind, now.when);
             let share = most.div_ceil(instances.max(1));
             asks.push((
@@ -31,6 +26,16 @@ pub(super) fn asks_of(taken: &Reservation, now: Moment, instances: u64) -> Vec<(
         }
     }
     asks
+}
+
+/// The window that a store counts a kind of limit in; it knows nothing of slots.
+fn window(kind: LimitKind, today: Today) -> Option<Span> {
+    match kind {
+        LimitKind::Concurrent => None,
+        LimitKind::RequestsPerMinute | LimitKind::TokensPerMinute => Some(Span::Minute),
+        LimitKind::TokensPerDay => Some(Span::Day { number: today.day }),
+        LimitKind::TokensPerMonth => Some(Span::Month { number: today.month }),
+    }
 }
 
 fn key(limit: &Limit, kind: LimitKind) -> Arc<str> {
@@ -57,19 +62,16 @@ fn changes(
     requests: i64,
     tokens: impl Fn(i64) -> i64,
 ) -> Vec<Change> {
-    let today = taken.taken().today;
     let mut changes = Vec::new();
     for limit in taken.limits() {
         for kind in LimitKind::ALL {
-            let Some(most) = limit.rules.of(kind) else { continue };
-            // A store never takes more than all of it.
-            let of_tokens = tokens(signed(taken.tokens().min(most)));
-            let (window, amount) = match kind {
-                LimitKind::Concurrent => continue,
-                LimitKind::RequestsPerMinute => (Span::Minute, requests),
-                LimitKind::TokensPerMinute => (Span::Minute, of_tokens),
-                LimitKind::TokensPerDay => (Span::Day { number: today.day }, of_tokens),
-                LimitKind::TokensPerMonth => (Span::Month { number: today.month }, of_tokens),
+            let counted = limit.rules.of(kind).zip(window(kind, taken.taken().today));
+            let Some((most, window)) = counted else { continue };
+            let amount = if kind == LimitKind::RequestsPerMinute {
+                requests
+            } else {
+                // A store never takes more than all of it.
+                tokens(signed(taken.tokens().min(most)))
             };
             if amount != 0 {
                 // A debt is made now; what is given back is given back to when it was taken.

@@ -6,25 +6,45 @@ use regex_automata::util::look::Look;
 
 use super::fold::letters::{is_unspaced, is_word};
 
-/// A place in a text: what stands before it and behind it. `None` is the end of the text.
-#[derive(Debug, Clone, Copy)]
+/// What stands on one side of a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The end of the text.
+    End,
+    /// A letter or digit of a script that sets its words apart.
+    Word,
+    /// One of a script that does not.
+    Unspaced,
+    Other,
+}
+
+/// A place in a text: what stands before it and behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Edge {
-    pub(super) before: Option<char>,
-    pub(super) behind: Option<char>,
+    before: Side,
+    behind: Side,
 }
 
 impl Edge {
+    /// How many there are.
+    pub(super) const KINDS: usize = 16;
+
     /// The place at `at`, where a character begins or the text ends.
     pub(super) fn of(text: &[u8], at: usize) -> Self {
         Self {
-            before: last(text.get(..at).unwrap_or_default()),
-            behind: first(text.get(at..).unwrap_or_default()),
+            before: Side::of(last(text.get(..at).unwrap_or_default())),
+            behind: Side::of(first(text.get(at..).unwrap_or_default())),
         }
+    }
+
+    /// Its number among all kinds of places.
+    pub(super) fn kind(self) -> usize {
+        self.before as usize * 4 + self.behind as usize
     }
 
     /// Whether no word goes on across this place.
     pub(super) fn splits(self) -> bool {
-        !(self.before.is_some_and(is_word) && self.behind.is_some_and(is_word))
+        !(self.before == Side::Word && self.behind == Side::Word)
     }
 
     /// Whether a pattern that asks for `look` may go on here.
@@ -32,35 +52,50 @@ impl Edge {
         let Self { before, behind } = self;
         match look {
             // A folded text is one line.
-            Look::Start | Look::StartLF | Look::StartCRLF => before.is_none(),
-            Look::End | Look::EndLF | Look::EndCRLF => behind.is_none(),
+            Look::Start | Look::StartLF | Look::StartCRLF => before == Side::End,
+            Look::End | Look::EndLF | Look::EndCRLF => behind == Side::End,
             Look::WordAscii | Look::WordUnicode => self.is_boundary(),
             Look::WordAsciiNegate | Look::WordUnicodeNegate => !self.is_boundary(),
-            Look::WordStartAscii | Look::WordStartUnicode => self.is_boundary() && is_letter(behind),
-            Look::WordEndAscii | Look::WordEndUnicode => self.is_boundary() && is_letter(before),
-            Look::WordStartHalfAscii | Look::WordStartHalfUnicode => !before.is_some_and(is_word),
-            Look::WordEndHalfAscii | Look::WordEndHalfUnicode => !behind.is_some_and(is_word),
+            Look::WordStartAscii | Look::WordStartUnicode => self.is_boundary() && behind.is_letter(),
+            Look::WordEndAscii | Look::WordEndUnicode => self.is_boundary() && before.is_letter(),
+            Look::WordStartHalfAscii | Look::WordStartHalfUnicode => before != Side::Word,
+            Look::WordEndHalfAscii | Look::WordEndHalfUnicode => behind != Side::Word,
         }
     }
 
     fn is_boundary(self) -> bool {
-        let word = |side: Option<char>| side.is_some_and(is_word);
-        let free = |side: Option<char>| side.is_some_and(is_unspaced);
-        word(self.before) != word(self.behind) || free(self.before) || free(self.behind)
+        let Self { before, behind } = self;
+        (before == Side::Word) != (behind == Side::Word)
+            || before == Side::Unspaced
+            || behind == Side::Unspaced
     }
 }
 
-fn is_letter(side: Option<char>) -> bool {
-    side.is_some_and(|c| is_word(c) || is_unspaced(c))
+impl Side {
+    fn of(c: Option<char>) -> Self {
+        match c {
+            None => Self::End,
+            Some(c) if is_word(c) => Self::Word,
+            Some(c) if is_unspaced(c) => Self::Unspaced,
+            Some(_) => Self::Other,
+        }
+    }
+
+    fn is_letter(self) -> bool {
+        match self {
+            Self::Word | Self::Unspaced => true,
+            Self::End | Self::Other => false,
+        }
+    }
 }
 
 /// The first character of a text in UTF-8.
-pub(super) fn first(text: &[u8]) -> Option<char> {
+fn first(text: &[u8]) -> Option<char> {
     let length = match text.first()? {
-        0..=0x7f => 1,
-        0xc0..=0xdf => 2,
+        byte @ 0..=0x7f => return Some(char::from(*byte)),
+        0x80..=0xdf => 2,
         0xe0..=0xef => 3,
-        _ => 4,
+        0xf0.. => 4,
     };
     std::str::from_utf8(text.get(..length)?).ok()?.chars().next()
 }

@@ -77,7 +77,7 @@ impl Flow {
         while let Some(Unit::Char(c, length)) = self.next() {
             self.fold(c, length);
         }
-        if let Some(start) = self.scan.feed(matcher, &self.folded, from, matcher.loose()) {
+        if let Some(start) = self.scan.feed(matcher, &self.folded, from) {
             self.let_go(start, out);
             return Found::Match;
         }
@@ -111,7 +111,7 @@ impl Flow {
         let before = self.folded.len();
         self.folder.finish(&mut self.folded);
         self.steps.push_back(Step { written: self.waiting, folded: self.folded.len() - before });
-        let found = self.scan.feed(matcher, &self.folded, from, matcher.loose());
+        let found = self.scan.feed(matcher, &self.folded, from);
         match found.or_else(|| self.scan.finish(matcher, &self.folded)) {
             Some(start) => {
                 self.let_go(start, out);

@@ -15,8 +15,10 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::{compose, decompose_compatible, is_combining_mark};
 
 use self::letters::{
-    is_invisible, is_itself, is_open_hangul, is_ornament, is_voiceable, joins_hangul, keeps_marks,
+    is_blank, is_invisible, is_itself, is_open_hangul, is_ornament, is_voiceable, joins_hangul, keeps_marks,
+    usual,
 };
+pub(super) use self::quick::ascii;
 pub(super) use self::whole::{fold, fold_into};
 
 /// So many marks of one letter are looked at; Unicode's stream-safe text has at most 30.
@@ -59,7 +61,7 @@ impl Folder {
     }
 
     fn letter(&mut self, c: char, out: &mut Vec<u8>) {
-        if let Some(folded) = quick::ascii(c) {
+        if let Some(folded) = ascii(c) {
             return match folded {
                 quick::NOTHING => {}
                 b' ' => {
@@ -90,12 +92,16 @@ impl Folder {
     fn slow(&mut self, c: char, out: &mut Vec<u8>) {
         match c {
             _ if is_invisible(c) => {}
+            _ if is_blank(c) => {
+                self.close(out);
+                self.blank(out);
+            }
             // Written behind a kana, these are what the combining marks are; on their own they are blanks
             // with a mark on top, to Unicode.
             '゛' | '゜' if self.open.is_some_and(is_voiceable) => {
                 self.take(if c == '゛' { VOICED } else { SEMI_VOICED }, out);
             }
-            _ => decompose_compatible(c, |c| self.take(c, out)),
+            _ => decompose_compatible(usual(c), |c| self.take(c, out)),
         }
     }
 

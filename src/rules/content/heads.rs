@@ -14,8 +14,8 @@ const MAX_FAST: usize = 32 * 1024;
 pub(super) struct Heads {
     automaton: Engine,
     start: StateID,
-    /// Which patterns begin so; indexed as the automaton's own.
-    owners: Vec<Vec<u32>>,
+    /// What begins so, each once; indexed as the automaton's own.
+    owners: Vec<Vec<Owner>>,
     /// How much of a beginning has been read in each state.
     depths: HashMap<StateID, usize>,
 }
@@ -26,27 +26,41 @@ enum Engine {
     Small(Box<contiguous::NFA>),
 }
 
+/// What a beginning belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Owner {
+    /// Nothing follows: the beginning is all of it.
+    Text,
+    /// The end of a word follows.
+    Word,
+    /// Expressions, of which the automaton of all of them knows what follows.
+    Expression,
+}
+
 /// A beginning that has been found.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head {
-    pub(super) pattern: usize,
+    pub(super) owner: Owner,
     pub(super) length: usize,
 }
 
 impl Heads {
-    /// From every beginning with its pattern; none may be empty. `None` when there are none, or more than fit
+    /// From every beginning with its owner; none may be empty. `None` when there are none, or more than fit
     /// into an automaton.
-    pub(super) fn new(all: &[(Vec<u8>, usize)]) -> Option<Self> {
+    pub(super) fn new(all: &[(Vec<u8>, Owner)]) -> Option<Self> {
         let mut texts: Vec<&[u8]> = Vec::new();
-        let mut owners: Vec<Vec<u32>> = Vec::new();
+        let mut owners: Vec<Vec<Owner>> = Vec::new();
         let mut known: HashMap<&[u8], usize> = HashMap::new();
-        for (text, pattern) in all {
+        for (text, owner) in all {
             let at = *known.entry(text).or_insert_with(|| {
                 texts.push(text);
                 owners.push(Vec::new());
                 texts.len() - 1
             });
-            owners.get_mut(at)?.push(u32::try_from(*pattern).ok()?);
+            let owners = owners.get_mut(at)?;
+            if !owners.contains(owner) {
+                owners.push(*owner);
+            }
         }
         if texts.is_empty() {
             return None;
@@ -95,7 +109,7 @@ impl Heads {
         let found = self.automaton.found(state);
         found.flat_map(|(at, length)| {
             let owners = self.owners.get(at).map(Vec::as_slice).unwrap_or_default();
-            owners.iter().map(move |pattern| Head { pattern: *pattern as usize, length })
+            owners.iter().map(move |owner| Head { owner: *owner, length })
         })
     }
 
@@ -158,15 +172,15 @@ mod tests {
     use super::*;
 
     fn heads(texts: &[&str]) -> Heads {
-        let all: Vec<_> = texts.iter().zip(0..).map(|(text, at)| (text.as_bytes().to_vec(), at)).collect();
+        let all: Vec<_> = texts.iter().map(|text| (text.as_bytes().to_vec(), Owner::Word)).collect();
         Heads::new(&all).unwrap()
     }
 
-    fn found(heads: &Heads, text: &str) -> Vec<(usize, usize)> {
+    fn found<'a>(heads: &Heads, text: &'a str) -> Vec<(usize, &'a str)> {
         let (mut state, mut at, mut all) = (heads.start(), 0, Vec::new());
         while let Some(read) = heads.advance(&mut state, &text.as_bytes()[at..]) {
             at += read;
-            all.extend(heads.ended(state).map(|head| (head.pattern, at - head.length)));
+            all.extend(heads.ended(state).map(|head| (at - head.length, &text[at - head.length..at])));
         }
         all.sort_unstable();
         all
@@ -175,13 +189,23 @@ mod tests {
     #[test]
     fn every_beginning_is_found_also_inside_of_another() {
         let texts = ["he", "she", "hers", "he"];
-        let expected = [(0, 1), (0, 6), (1, 0), (2, 6), (3, 1), (3, 6)];
+        let expected = [(0, "she"), (1, "he"), (6, "he"), (6, "hers")];
         assert_eq!(found(&heads(&texts), "she   hers"), expected);
         // The same in the smaller automaton.
         let many: Vec<_> = (0..5000).map(|n| format!("filler{n}")).collect();
         let texts: Vec<&str> = texts.into_iter().chain(many.iter().map(String::as_str)).collect();
         assert_eq!(found(&heads(&texts), "she   hers"), expected);
         assert!(Heads::new(&[]).is_none());
+    }
+
+    #[test]
+    fn each_kind_of_owner_is_told_once() {
+        let all = [Owner::Expression, Owner::Text, Owner::Expression].map(|owner| (b"ab".to_vec(), owner));
+        let heads = Heads::new(&all).unwrap();
+        let mut state = heads.start();
+        assert_eq!(heads.advance(&mut state, b"xab"), Some(3));
+        let owners: Vec<_> = heads.ended(state).map(|head| (head.owner, head.length)).collect();
+        assert_eq!(owners, [(Owner::Expression, 2), (Owner::Text, 2)]);
     }
 
     #[test]

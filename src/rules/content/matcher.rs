@@ -1,20 +1,22 @@
 //! All that a policy forbids, ready to be looked for in one pass.
 //!
 //! Words and expressions that begin with known letters are found by their beginnings, all at once; expressions
-//! that begin with anything are first asked together whether any of them may match at all. So a text in which
-//! nothing forbidden stands costs about the same, however many patterns there are.
+//! that begin with anything are first asked together whether any of them may match at all. What follows a beginning
+//! is looked up, one state for all expressions. So a text costs about the same, however many patterns there are.
 
 use std::cell::RefCell;
 
-use regex_automata::nfa::thompson::{NFA, State, WhichCaptures};
-use regex_automata::{Input, MatchKind, PatternSet, meta};
 use regex_syntax::hir::literal::{ExtractKind, Extractor};
 use regex_syntax::hir::{Hir, HirKind, Repetition};
 
+use super::automaton::{Automaton, Reach};
+use super::edge::is_start;
 use super::fold::fold_into;
-use super::heads::Heads;
+use super::heads::{Heads, Owner};
 use super::pattern::{Flaw, Kind, Pattern};
 use super::scan::Scan;
+use super::search;
+use super::walk::{Halt, Walk, Work};
 
 /// The most that the patterns of one policy may take together, in bytes.
 pub const MAX_SIZE: usize = 64 * 1024 * 1024;
@@ -24,6 +26,8 @@ const MAX_HEADS: usize = 64;
 const MIN_HEAD: usize = 2;
 /// And of a longer one so much is enough.
 const MAX_HEAD: usize = 16;
+/// So much is read between two looks at the work that is left, in bytes.
+const PIECE: usize = 64;
 /// What a thread keeps to fold texts in, in bytes; a larger room is given back.
 const KEPT: usize = 256 * 1024;
 
@@ -35,35 +39,19 @@ thread_local! {
 /// What is forbidden.
 #[derive(Debug)]
 pub struct Matcher {
-    programs: Vec<Program>,
     heads: Option<Heads>,
-    loose: Vec<Loose>,
-    gate: Option<meta::Regex>,
+    /// The expressions that begin with one of the heads.
+    headed: Option<Automaton>,
+    loose: Option<Loose>,
+    ways: usize,
 }
 
-/// What follows the beginning of a pattern.
+/// The expressions that can begin with many things.
 #[derive(Debug)]
-pub(super) enum Program {
-    /// Nothing: the beginning is all of it.
-    Text,
-    /// The end of a word.
-    Word,
-    Regex(NFA),
-}
-
-/// A pattern that can begin with many things.
-#[derive(Debug, Clone)]
-pub(super) struct Loose {
-    pub(super) pattern: usize,
-    first: Box<[bool; 256]>,
-    /// Whether the gate leaves something open.
-    asks_for_places: bool,
-}
-
-impl Loose {
-    pub(super) fn may_begin_with(&self, byte: u8) -> bool {
-        self.first.get(usize::from(byte)).copied().unwrap_or(false)
-    }
+struct Loose {
+    automaton: Automaton,
+    /// The same without what it asks of places, which is quicker; `None` if it asks for none, or is too large.
+    gate: Option<Automaton>,
 }
 
 impl Matcher {
@@ -79,46 +67,59 @@ impl Matcher {
         if patterns.iter().map(Pattern::size).sum::<usize>() > MAX_SIZE {
             return Err(too_large());
         }
-        let (mut heads, mut loose, mut gates) = (Vec::new(), Vec::new(), Vec::new());
-        let mut programs = Vec::with_capacity(patterns.len());
-        for (index, Pattern(kind)) in patterns.into_iter().enumerate() {
-            programs.push(match kind {
-                Kind::Text(text) => {
-                    heads.push((text.into_bytes(), index));
-                    Program::Text
-                }
-                Kind::Word(text) => {
-                    heads.push((text.into_bytes(), index));
-                    Program::Word
-                }
-                Kind::Regex { hir, automaton } => {
-                    match beginnings(&hir) {
-                        Some(all) => heads.extend(all.into_iter().map(|head| (head, index))),
-                        None => {
-                            let asks_for_places = !hir.properties().look_set().is_empty();
-                            loose.push(Loose { pattern: index, first: first(&automaton), asks_for_places });
-                            gates.push(without_places(&hir));
-                        }
+        let (mut heads, mut headed, mut loose) = (Vec::new(), Vec::new(), Vec::new());
+        for Pattern(kind) in patterns {
+            match kind {
+                Kind::Text(text) => heads.push((text.into_bytes(), Owner::Text)),
+                Kind::Word(text) => heads.push((text.into_bytes(), Owner::Word)),
+                Kind::Regex { hir, .. } => match beginnings(&hir) {
+                    Some(all) => {
+                        heads.extend(all.into_iter().map(|head| (head, Owner::Expression)));
+                        headed.push(hir);
                     }
-                    Program::Regex(automaton)
-                }
-            });
+                    None => loose.push(hir),
+                },
+            }
         }
+        let automaton = |all: &[Hir], reach| match all {
+            [] => Ok(None),
+            all => Automaton::new(all, reach, MAX_SIZE).map(Some).ok_or_else(too_large),
+        };
+        let headed = automaton(&headed, Reach::Told)?;
+        let begun = heads.iter().filter(|(_, owner)| *owner == Owner::Expression);
+        let ways = headed.as_ref().map_or(0, |all| all.ways(begun.map(|(head, _)| head.as_slice())));
         let expected = !heads.is_empty();
         let heads = Heads::new(&heads);
         if expected && heads.is_none() {
             return Err(too_large());
         }
-        let gate = if gates.is_empty() { None } else { Some(gate(&gates).ok_or_else(too_large)?) };
-        Ok(Self { programs, heads, loose, gate })
+        let loose = automaton(&loose, Reach::Anywhere)?.map(|automaton| {
+            let asks = loose.iter().any(|hir| !hir.properties().look_set().is_empty());
+            let free: Vec<Hir> = loose.iter().map(without_places).collect();
+            let gate = asks.then(|| Automaton::new(&free, Reach::Anywhere, MAX_SIZE)).flatten();
+            Loose { automaton, gate }
+        });
+        Ok(Self { heads, headed, loose, ways })
+    }
+
+    /// In how many ways, at the most, expressions go on behind one beginning. What they go on with alike counts
+    /// once.
+    pub fn ways(&self) -> usize {
+        self.ways
     }
 
     /// Whether anything forbidden stands in a text.
     pub fn finds(&self, text: &str) -> bool {
+        let mut work = Work::ENDLESS;
+        self.finds_within(text, &mut work).unwrap_or(true)
+    }
+
+    /// The same, if it takes no more work than this.
+    pub(super) fn finds_within(&self, text: &str, work: &mut Work) -> Option<bool> {
         ROOM.with_borrow_mut(|room| {
             room.clear();
             fold_into(text, room);
-            let found = self.finds_folded(room);
+            let found = self.finds_folded(room, work);
             if room.capacity() > KEPT {
                 *room = Vec::new();
             }
@@ -126,34 +127,59 @@ impl Matcher {
         })
     }
 
-    fn finds_folded(&self, text: &[u8]) -> bool {
-        let open = match &self.gate {
-            Some(gate) if gate.is_match(text) => {
-                let mut may = PatternSet::new(gate.pattern_len());
-                gate.which_overlapping_matches(&Input::new(text), &mut may);
-                let open: Vec<_> =
-                    may.iter().filter_map(|at| self.loose.get(at.as_usize())).cloned().collect();
-                if open.iter().any(|loose| !loose.asks_for_places) {
-                    return true;
-                }
-                open
+    fn finds_folded(&self, text: &[u8], work: &mut Work) -> Option<bool> {
+        match self.walks(text, work) {
+            Ok(found) => Some(found),
+            Err(Halt::Crowded) => self.steps(text, work),
+            Err(Halt::Tired) => None,
+        }
+    }
+
+    fn walks(&self, text: &[u8], work: &mut Work) -> Result<bool, Halt> {
+        if let Some(Loose { automaton, gate }) = &self.loose {
+            let may = match gate {
+                Some(gate) => Walk::new(gate).finds(text, work)?,
+                None => true,
+            };
+            if may && Walk::new(automaton).finds(text, work)? {
+                return Ok(true);
             }
-            Some(_) | None => Vec::new(),
-        };
-        let mut scan = Scan::default();
-        scan.feed(self, text, 0, &open).or_else(|| scan.finish(self, text)).is_some()
+        }
+        match &self.heads {
+            Some(heads) => search::finds(heads, self.headed.as_ref(), text, work),
+            None => Ok(false),
+        }
+    }
+
+    /// Reads a text as streams are read, a piece at a time.
+    fn steps(&self, text: &[u8], work: &mut Work) -> Option<bool> {
+        let (mut scan, mut end) = (Scan::default(), 0);
+        while end < text.len() {
+            let from = end;
+            end = (from + PIECE).min(text.len());
+            while text.get(end).is_some_and(|byte| !is_start(*byte)) {
+                end += 1;
+            }
+            if scan.feed(self, text.get(..end)?, from).is_some() {
+                return Some(true);
+            }
+            work.spend((end - from) * scan.width()).ok()?;
+        }
+        Some(scan.finish(self, text).is_some())
     }
 
     pub(super) fn heads(&self) -> Option<&Heads> {
         self.heads.as_ref()
     }
 
-    pub(super) fn program(&self, pattern: usize) -> Option<&Program> {
-        self.programs.get(pattern)
+    /// The expressions that begin with one of the heads.
+    pub(super) fn headed(&self) -> Option<&Automaton> {
+        self.headed.as_ref()
     }
 
-    pub(super) fn loose(&self) -> &[Loose] {
-        &self.loose
+    /// The expressions that can begin anywhere.
+    pub(super) fn loose(&self) -> Option<&Automaton> {
+        self.loose.as_ref().map(|loose| &loose.automaton)
     }
 }
 
@@ -165,15 +191,6 @@ fn beginnings(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     let all = all.literals()?;
     let good = !all.is_empty() && all.iter().all(|head| head.len() >= MIN_HEAD);
     good.then(|| all.iter().map(|head| head.as_bytes().to_vec()).collect())
-}
-
-/// One expression for all of these, without what it asks of places.
-fn gate(all: &[Hir]) -> Option<meta::Regex> {
-    let config = meta::Config::new()
-        .match_kind(MatchKind::All)
-        .which_captures(WhichCaptures::None)
-        .nfa_size_limit(Some(MAX_SIZE));
-    meta::Builder::new().configure(config).build_many_from_hir(all).ok()
 }
 
 /// The same expression, which no longer minds where it stands: it matches all that it did, and more.
@@ -189,36 +206,6 @@ fn without_places(hir: &Hir) -> Hir {
         HirKind::Concat(parts) => Hir::concat(parts.iter().map(without_places).collect()),
         HirKind::Alternation(parts) => Hir::alternation(parts.iter().map(without_places).collect()),
     }
-}
-
-/// The bytes that a match can begin with.
-fn first(nfa: &NFA) -> Box<[bool; 256]> {
-    let mut bytes = Box::new([false; 256]);
-    let mut seen = vec![false; nfa.states().len()];
-    let mut stack = vec![nfa.start_anchored()];
-    while let Some(state) = stack.pop() {
-        match seen.get_mut(state.as_usize()) {
-            Some(seen) if !*seen => *seen = true,
-            Some(_) | None => continue,
-        }
-        let mut from_to = |from: u8, to: u8| {
-            bytes.iter_mut().take(usize::from(to) + 1).skip(usize::from(from)).for_each(|may| *may = true);
-        };
-        match nfa.state(state) {
-            State::ByteRange { trans } => from_to(trans.start, trans.end),
-            State::Sparse(sparse) => sparse.transitions.iter().for_each(|t| from_to(t.start, t.end)),
-            State::Dense(dense) => {
-                for byte in (0..=u8::MAX).filter(|byte| dense.matches_byte(*byte).is_some()) {
-                    from_to(byte, byte);
-                }
-            }
-            State::Look { next, .. } | State::Capture { next, .. } => stack.push(*next),
-            State::Union { alternates } => stack.extend(alternates.iter()),
-            State::BinaryUnion { alt1, alt2 } => stack.extend([*alt1, *alt2]),
-            State::Fail | State::Match { .. } => {}
-        }
-    }
-    bytes
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 //!
 //! Promises that what it takes can be matched in linear time and in memory that is known when it is read.
 
+mod blank;
 mod class;
+mod dead;
 
 use regex_automata::nfa::thompson::{Compiler, NFA, WhichCaptures};
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
+use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
 
 use self::class::folded_class;
 use super::fold::fold;
@@ -48,7 +50,8 @@ pub(super) enum Kind {
     Text(String),
     Regex {
         hir: Hir,
-        automaton: NFA,
+        /// How much memory its automaton takes, in bytes.
+        size: usize,
     },
 }
 
@@ -75,13 +78,20 @@ impl Pattern {
     /// Reads a regular expression.
     ///
     /// # Errors
-    /// It is none, matches every text, or is too large.
+    /// It is none, matches every text or can match none, or is too large.
     pub fn regex(source: &str) -> Result<Self, Flaw> {
         if source.len() > MAX_SOURCE {
             let wrong = format!("is longer than {MAX_SOURCE} bytes");
             return Err(Flaw::new(wrong, "write several expressions, or a list of words"));
         }
-        let hir = folded(&parse(source)?);
+        let parsed = parse(source)?;
+        if parsed.properties().look_set().iter().any(is_of_lines) {
+            return Err(Flaw::new(
+                "asks where a line begins or ends, and text is matched as one line",
+                "write ^ and $ without (?m), for the whole text, or \\b for where words begin and end",
+            ));
+        }
+        let hir = folded(&parsed);
         if hir.properties().minimum_len().unwrap_or(0) == 0 {
             let mend = "write what must be there at least, such as a+ and not a*";
             return Err(Flaw::new("matches where there is nothing, and so every text", mend));
@@ -92,7 +102,14 @@ impl Pattern {
             return Ok(Self(Kind::Text(text.to_owned())));
         }
         let automaton = automaton(&hir)?;
-        Ok(Self(Kind::Regex { hir, automaton }))
+        if dead::is_dead(&automaton) {
+            return Err(Flaw::new(
+                "can never match: text is matched in small letters, with one blank for any white space",
+                "let no two blanks follow each other, and write ^ and $ at its ends alone",
+            ));
+        }
+        let size = automaton.memory_usage();
+        Ok(Self(Kind::Regex { hir, size }))
     }
 
     /// How much memory it takes, about, in bytes.
@@ -101,7 +118,7 @@ impl Pattern {
         const NODES: usize = 16;
         match &self.0 {
             Kind::Word(text) | Kind::Text(text) => text.len() * NODES,
-            Kind::Regex { automaton, .. } => size_of::<NFA>() + automaton.memory_usage(),
+            Kind::Regex { size, .. } => size_of::<NFA>() + size,
         }
     }
 
@@ -128,6 +145,10 @@ impl Pattern {
             )),
         }
     }
+}
+
+fn is_of_lines(look: Look) -> bool {
+    matches!(look, Look::StartLF | Look::EndLF | Look::StartCRLF | Look::EndCRLF)
 }
 
 fn parse(source: &str) -> Result<Hir, Flaw> {
@@ -175,11 +196,11 @@ fn folded(hir: &Hir) -> Hir {
         },
         HirKind::Repetition(repetition) => {
             let sub = Box::new(folded(&repetition.sub));
-            Hir::repetition(Repetition { sub, ..repetition.clone() })
+            blank::repetition(Repetition { sub, ..repetition.clone() })
         }
         HirKind::Capture(capture) => folded(&capture.sub),
-        HirKind::Concat(parts) => Hir::concat(parts.iter().map(folded).collect()),
-        HirKind::Alternation(parts) => Hir::alternation(parts.iter().map(folded).collect()),
+        HirKind::Concat(parts) => blank::concat(parts.iter().map(folded).collect()),
+        HirKind::Alternation(parts) => blank::alternation(parts.iter().map(folded).collect()),
     }
 }
 

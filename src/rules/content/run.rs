@@ -1,14 +1,15 @@
-//! Steps through the automaton of one regular expression, from several beginnings at once.
+//! Steps through the automaton of many regular expressions, from several beginnings at once.
 //!
 //! One thread for each state, that of the earliest beginning: so the work for a byte is bounded by the size of
-//! the expression, whatever the text.
+//! the expressions, whatever the text.
 
 use regex_automata::nfa::thompson::{NFA, State};
 use regex_automata::util::primitives::StateID;
 
+use super::automaton::{Automaton, Marks};
 use super::edge::{Edge, is_start};
 
-/// The threads of one expression, those that began first in front.
+/// The threads, those that began first in front.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Run {
     threads: Vec<Thread>,
@@ -24,37 +25,14 @@ struct Thread {
 /// What the work needs and nobody has to remember.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scratch {
-    /// A bit for each state that has been entered.
-    seen: Vec<u64>,
-    entered: Vec<StateID>,
+    marks: Marks,
     stack: Vec<StateID>,
     threads: Vec<Thread>,
 }
 
 impl Scratch {
-    /// Whether a state is entered for the first time.
-    fn is_new(&mut self, state: StateID) -> bool {
-        let (word, bit) = (state.as_usize() / 64, 1 << (state.as_usize() % 64));
-        if word >= self.seen.len() {
-            self.seen.resize(word + 1, 0);
-        }
-        match self.seen.get_mut(word) {
-            Some(seen) if *seen & bit == 0 => {
-                *seen |= bit;
-                self.entered.push(state);
-                true
-            }
-            Some(_) | None => false,
-        }
-    }
-
-    /// Forgets which states have been entered.
     fn forget(&mut self) {
-        for state in self.entered.drain(..) {
-            if let Some(seen) = self.seen.get_mut(state.as_usize() / 64) {
-                *seen = 0;
-            }
-        }
+        self.marks.forget();
     }
 }
 
@@ -69,6 +47,11 @@ impl Run {
         self.threads.first().map(|thread| thread.start)
     }
 
+    /// How many threads there are.
+    pub(super) fn width(&self) -> usize {
+        self.threads.len()
+    }
+
     /// Counts places from `by` bytes further on.
     pub(super) fn shift(&mut self, by: usize) {
         for thread in &mut self.threads {
@@ -76,33 +59,44 @@ impl Run {
         }
     }
 
-    /// A match may begin at `start`, which is here.
-    pub(super) fn begin(&mut self, nfa: &NFA, start: usize, scratch: &mut Scratch) {
-        for thread in &self.threads {
-            scratch.is_new(thread.state);
+    /// A match may begin here, at `at`, where `byte` is the next to be read.
+    pub(super) fn begin(
+        &mut self,
+        automaton: &Automaton,
+        byte: u8,
+        at: usize,
+        edge: impl Fn() -> Edge,
+        scratch: &mut Scratch,
+    ) {
+        for state in automaton.first(byte) {
+            let thread = Thread { state: *state, start: at };
+            if automaton.asks(*state) {
+                // No expression matches nothing, so none has matched here.
+                let _ = enter(automaton.nfa(), thread, Some(edge()), scratch, &mut self.threads);
+            } else {
+                self.threads.push(thread);
+            }
         }
-        let mut threads = std::mem::take(&mut self.threads);
-        // No expression matches nothing, so none has matched here.
-        let _ = enter(nfa, Thread { state: nfa.start_anchored(), start }, None, scratch, &mut threads);
-        self.threads = threads;
         scratch.forget();
     }
 
     /// Begins at `start` and reads the text from there up to `end`. Returns where a match begins that ends there.
     pub(super) fn catch_up(
-        nfa: &NFA,
+        automaton: &Automaton,
         text: &[u8],
         start: usize,
         end: usize,
         scratch: &mut Scratch,
     ) -> (Self, Option<usize>) {
         let (mut run, mut found) = (Self::default(), None);
-        run.begin(nfa, start, scratch);
         for (at, byte) in text.iter().enumerate().take(end).skip(start) {
-            if is_start(*byte) {
-                found = found.or(run.settle(nfa, || Edge::of(text, at), scratch));
+            let edge = || Edge::of(text, at);
+            if at == start {
+                run.begin(automaton, *byte, start, edge, scratch);
+            } else if is_start(*byte) {
+                found = found.or(run.settle(automaton, edge, scratch));
             }
-            found = found.or(run.step(nfa, *byte, scratch));
+            found = found.or(run.step(automaton, *byte, scratch));
         }
         (run, found)
     }
@@ -111,18 +105,18 @@ impl Run {
     pub(super) fn join(&mut self, other: Self, scratch: &mut Scratch) {
         self.threads.extend(other.threads);
         self.threads.sort_by_key(|thread| thread.start);
-        self.threads.retain(|thread| scratch.is_new(thread.state));
+        self.threads.retain(|thread| scratch.marks.is_new(thread.state));
         scratch.forget();
     }
 
     /// Goes on across the place between two characters. Returns where a match begins that ends here.
     pub(super) fn settle(
         &mut self,
-        nfa: &NFA,
+        automaton: &Automaton,
         edge: impl FnOnce() -> Edge,
         scratch: &mut Scratch,
     ) -> Option<usize> {
-        let waits = |thread: &Thread| matches!(nfa.state(thread.state), State::Look { .. });
+        let waits = |thread: &Thread| automaton.asks(thread.state);
         if !self.threads.iter().any(waits) {
             return None;
         }
@@ -130,7 +124,7 @@ impl Run {
         let mut found = None;
         let mut threads = std::mem::take(&mut scratch.threads);
         for thread in self.threads.drain(..) {
-            found = found.or(enter(nfa, thread, Some(edge), scratch, &mut threads));
+            found = found.or(enter(automaton.nfa(), thread, Some(edge), scratch, &mut threads));
         }
         scratch.forget();
         std::mem::swap(&mut self.threads, &mut threads);
@@ -139,25 +133,13 @@ impl Run {
     }
 
     /// Reads one byte. Returns where a match begins that ends behind it.
-    pub(super) fn step(&mut self, nfa: &NFA, byte: u8, scratch: &mut Scratch) -> Option<usize> {
+    pub(super) fn step(&mut self, automaton: &Automaton, byte: u8, scratch: &mut Scratch) -> Option<usize> {
         let mut found = None;
         let mut threads = std::mem::take(&mut scratch.threads);
         for Thread { state, start } in self.threads.drain(..) {
-            let next = match nfa.state(state) {
-                State::ByteRange { trans } if trans.matches_byte(byte) => Some(trans.next),
-                State::Sparse(sparse) => sparse.matches_byte(byte),
-                State::Dense(dense) => dense.matches_byte(byte),
-                // The others take no byte; a place that was asked for was not there.
-                State::ByteRange { .. }
-                | State::Look { .. }
-                | State::Union { .. }
-                | State::BinaryUnion { .. }
-                | State::Capture { .. }
-                | State::Fail
-                | State::Match { .. } => None,
-            };
-            if let Some(state) = next {
-                found = found.or(enter(nfa, Thread { state, start }, None, scratch, &mut threads));
+            if let Some(state) = automaton.after(state, byte) {
+                found =
+                    found.or(enter(automaton.nfa(), Thread { state, start }, None, scratch, &mut threads));
             }
         }
         scratch.forget();
@@ -180,7 +162,7 @@ fn enter(
     let mut stack = std::mem::take(&mut scratch.stack);
     stack.push(thread.state);
     while let Some(state) = stack.pop() {
-        if !scratch.is_new(state) {
+        if !scratch.marks.is_new(state) {
             continue;
         }
         match nfa.state(state) {

@@ -7,7 +7,8 @@
 use aho_corasick::automaton::StateID;
 
 use super::edge::{Edge, is_start};
-use super::matcher::{Loose, Matcher, Program};
+use super::heads::Owner;
+use super::matcher::Matcher;
 use super::run::{Run, Scratch};
 
 /// A pass under way. Places are counted from the beginning of the text that is handed in, which may lack what
@@ -18,23 +19,19 @@ pub(super) struct Scan {
     heads: Option<StateID>,
     /// Words that stand there if nothing of a word follows: where they begin.
     words: Vec<usize>,
-    runs: Vec<(usize, Run)>,
+    /// The expressions that begin with one of the heads.
+    headed: Run,
+    /// The expressions that begin with anything.
+    loose: Run,
     scratch: Scratch,
 }
 
 impl Scan {
-    /// Reads the text from `from` on. `loose` are patterns that are begun at every character. Returns where the
-    /// first match begins.
-    pub(super) fn feed(
-        &mut self,
-        matcher: &Matcher,
-        text: &[u8],
-        from: usize,
-        loose: &[Loose],
-    ) -> Option<usize> {
+    /// Reads the text from `from` on. Returns where the first match begins.
+    pub(super) fn feed(&mut self, matcher: &Matcher, text: &[u8], from: usize) -> Option<usize> {
         let mut at = from;
         while let Some(byte) = text.get(at) {
-            if self.words.is_empty() && self.runs.is_empty() && loose.is_empty() {
+            if self.words.is_empty() && self.headed.is_over() && matcher.loose().is_none() {
                 at += self.find_head(matcher, text.get(at..).unwrap_or_default())?;
                 if let Some(start) = self.begin(matcher, text, at) {
                     return Some(start);
@@ -42,9 +39,11 @@ impl Scan {
                 continue;
             }
             if is_start(*byte) {
-                self.begin_loose(matcher, *byte, at, loose);
-                if let Some(start) = self.settle(matcher, Edge::of(text, at)) {
+                if let Some(start) = self.settle(matcher, || Edge::of(text, at)) {
                     return Some(start);
+                }
+                if let Some(loose) = matcher.loose() {
+                    self.loose.begin(loose, *byte, at, || Edge::of(text, at), &mut self.scratch);
                 }
             }
             let ended = self.step(matcher, *byte);
@@ -65,7 +64,7 @@ impl Scan {
 
     /// The text has ended. Returns where a match begins that this completes.
     pub(super) fn finish(&mut self, matcher: &Matcher, text: &[u8]) -> Option<usize> {
-        self.settle(matcher, Edge::of(text, text.len()))
+        self.settle(matcher, || Edge::of(text, text.len()))
     }
 
     /// From where on the text may be part of a match that has not ended. `end` is how much has been read.
@@ -75,7 +74,7 @@ impl Scan {
             (Some(_), None) | (None, _) => 0,
         };
         let words = self.words.iter().copied();
-        let runs = self.runs.iter().filter_map(|(_, run)| run.start());
+        let runs = [&self.headed, &self.loose].into_iter().filter_map(Run::start);
         words.chain(runs).fold(end.saturating_sub(begun), usize::min)
     }
 
@@ -84,9 +83,13 @@ impl Scan {
         for start in &mut self.words {
             *start = start.saturating_sub(by);
         }
-        for (_, run) in &mut self.runs {
-            run.shift(by);
-        }
+        self.headed.shift(by);
+        self.loose.shift(by);
+    }
+
+    /// How much a byte costs now, in threads.
+    pub(super) fn width(&self) -> usize {
+        self.words.len() + self.headed.width() + self.loose.width()
     }
 
     /// Reads up to where a beginning ends. Returns how much was read, if there is one.
@@ -101,66 +104,42 @@ impl Scan {
         let mut found = None;
         for head in heads.ended(state) {
             let start = at.saturating_sub(head.length);
-            match matcher.program(head.pattern)? {
-                Program::Text => found = earlier(found, Some(start)),
-                Program::Word if Edge::of(text, start).splits() => self.words.push(start),
-                Program::Word => {}
-                Program::Regex(nfa) => {
-                    let (run, ended) = Run::catch_up(nfa, text, start, at, &mut self.scratch);
+            match head.owner {
+                Owner::Text => found = earlier(found, Some(start)),
+                Owner::Word if Edge::of(text, start).splits() => self.words.push(start),
+                Owner::Word => {}
+                Owner::Expression => {
+                    let (run, ended) = Run::catch_up(matcher.headed()?, text, start, at, &mut self.scratch);
                     found = earlier(found, ended);
-                    if run.is_over() {
-                        continue;
-                    }
-                    match self.runs.iter_mut().find(|(pattern, _)| *pattern == head.pattern) {
-                        Some((_, known)) => known.join(run, &mut self.scratch),
-                        None => self.runs.push((head.pattern, run)),
-                    }
+                    self.headed.join(run, &mut self.scratch);
                 }
             }
         }
         found
     }
 
-    fn begin_loose(&mut self, matcher: &Matcher, byte: u8, at: usize, loose: &[Loose]) {
-        for one in loose.iter().filter(|one| one.may_begin_with(byte)) {
-            let Some(Program::Regex(nfa)) = matcher.program(one.pattern) else { continue };
-            let known = self.runs.iter().position(|(pattern, _)| *pattern == one.pattern);
-            let known = known.unwrap_or_else(|| {
-                self.runs.push((one.pattern, Run::default()));
-                self.runs.len() - 1
-            });
-            if let Some((_, run)) = self.runs.get_mut(known) {
-                run.begin(nfa, at, &mut self.scratch);
-            }
-        }
-    }
-
     /// Decides what asked for the place between two characters.
-    fn settle(&mut self, matcher: &Matcher, edge: Edge) -> Option<usize> {
+    fn settle(&mut self, matcher: &Matcher, edge: impl Fn() -> Edge) -> Option<usize> {
         let mut found = None;
         if !self.words.is_empty() {
-            if edge.splits() {
+            if edge().splits() {
                 found = self.words.iter().copied().min();
             }
             self.words.clear();
         }
-        for (pattern, run) in &mut self.runs {
-            if let Some(Program::Regex(nfa)) = matcher.program(*pattern) {
-                found = earlier(found, run.settle(nfa, || edge, &mut self.scratch));
-            }
+        if let Some(headed) = matcher.headed() {
+            found = earlier(found, self.headed.settle(headed, &edge, &mut self.scratch));
         }
-        found
+        match matcher.loose() {
+            Some(loose) => earlier(found, self.loose.settle(loose, &edge, &mut self.scratch)),
+            None => found,
+        }
     }
 
     fn step(&mut self, matcher: &Matcher, byte: u8) -> Option<usize> {
-        let mut found = None;
-        for (pattern, run) in &mut self.runs {
-            if let Some(Program::Regex(nfa)) = matcher.program(*pattern) {
-                found = earlier(found, run.step(nfa, byte, &mut self.scratch));
-            }
-        }
-        self.runs.retain(|(_, run)| !run.is_over());
-        found
+        let headed = matcher.headed().and_then(|all| self.headed.step(all, byte, &mut self.scratch));
+        let loose = matcher.loose().and_then(|all| self.loose.step(all, byte, &mut self.scratch));
+        earlier(headed, loose)
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::wire::moderation::Question;
 use crate::wire::sieve::{Part, Verdict};
 
 fn policy(words: &[&str], answers: Answers) -> Policy {
@@ -69,8 +70,32 @@ fn an_answer_of_a_thousand_texts_is_none() {
 }
 
 #[test]
-fn a_moderator_is_asked_about_what_messages_say() {
+fn a_moderator_is_asked_about_all_that_a_model_reads() {
+    let texts = |body: &str| match questions(body.as_bytes(), Allowed::ALL).as_slice() {
+        [] => Vec::new(),
+        [Question::Texts(texts)] => texts.clone(),
+        other => panic!("{other:?}"),
+    };
     let body = r#"{"messages":[{"role":"system","content":"one"},{"role":"user","name":"n","content":[
         {"type":"text","text":"two"},{"type":"text","text":"three"}]},{"role":"assistant","content":""}],"model":"m"}"#;
-    assert_eq!(conversation(body.as_bytes()), ["one", "twothree"]);
+    assert_eq!(texts(body), ["one", "n", "twothree"]);
+    let calls = r#"{"messages":[{"role":"assistant","refusal":"no","reasoning_content":"hm","tool_calls":[
+        {"id":"a","type":"function","function":{"name":"f","arguments":"{\"q\":\"\\u0062\"}"}},
+        {"id":"b","type":"custom","custom":{"name":"g","input":"free"}}]}]}"#;
+    assert_eq!(texts(calls), ["no\nhm\nf", "{\"q\":\"\\u0062\"}\n{\"q\":\"b\"}", "g\nfree"]);
+    let tools = r#"{"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"f",
+        "description":"does","parameters":{"type":"object","properties":{"city":{"enum":["here"]}}}}}]}"#;
+    assert_eq!(texts(tools), ["hi", "f\ndoes\ncity\nhere"]);
+    assert_eq!(texts(r#"{"messages":[{"role":"assistant","content":""}]}"#), Vec::<String>::new());
+}
+
+#[test]
+fn pictures_are_asked_about_one_by_one_if_the_moderator_can_judge_them() {
+    let body = br#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"u"}},
+        {"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"v"}}]}]}"#;
+    let text = Question::Texts(vec!["x".to_owned()]);
+    let pictures = ["u", "v"].map(|url| Question::Picture(url.to_owned()));
+    let all = [vec![text.clone()], pictures.to_vec()].concat();
+    assert_eq!(questions(body, Allowed::ALL), all);
+    assert_eq!(questions(body, Allowed { image: false, ..Allowed::ALL }), [text]);
 }

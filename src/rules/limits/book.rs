@@ -196,17 +196,15 @@ impl Pages {
         if let Some(full) = longest {
             return Err(full);
         }
-        for limit in &ask.limits {
-            if let Some(cell) = self.cells.get_mut(limit.cell) {
-                if limit.rules.concurrent.is_some() {
-                    cell.occupy();
-                }
-                match ask.windows {
-                    Windows::Ours { .. } => cell.count(&limit.rules, ask.tokens, when),
-                    Windows::Theirs => {}
-                }
+        self.each(ask, |cell, rules| {
+            if rules.concurrent.is_some() {
+                cell.occupy();
             }
-        }
+            match ask.windows {
+                Windows::Ours { .. } => cell.count(rules, ask.tokens, when),
+                Windows::Theirs => {}
+            }
+        });
         Ok(())
     }
 
@@ -277,13 +275,12 @@ impl Reservation {
         if self.ask.windows != Windows::Theirs {
             return Ok(());
         }
-        let mut pages = self.book.pages();
-        let ask = Ask { windows: Windows::Ours { instances }, instances: u64::MAX, ..self.ask.clone() };
         let slotless =
             |limit: &Limit| Limit { rules: LimitRules { concurrent: None, ..limit.rules }, ..limit.clone() };
-        let windows = Ask { limits: ask.limits.iter().map(slotless).collect(), ..ask };
-        pages.take(&windows, self.when)?;
-        self.ask.windows = windows.windows;
+        let limits = self.ask.limits.iter().map(slotless).collect();
+        let ask = Ask { limits, tokens: self.ask.tokens, windows: Windows::Ours { instances }, instances };
+        self.book.pages().take(&ask, self.when)?;
+        self.ask.windows = ask.windows;
         Ok(())
     }
 

@@ -67,7 +67,7 @@ impl Cell {
         }
         if let (None, Some(most)) = (longest, rules.concurrent) {
             let most = (most / ask.instances.max(1)).max(1);
-            if count(&self.in_flight).max(0).unsigned_abs() >= most {
+            if count(&self.in_flight) >= most {
                 longest = Some((LimitKind::Concurrent, SLOT_WAIT));
             }
         }
@@ -119,7 +119,7 @@ impl Cell {
         match kind {
             LimitKind::RequestsPerMinute => self.requests.used(when.now),
             LimitKind::TokensPerMinute => self.tokens.used(when.now),
-            LimitKind::Concurrent => count(&self.in_flight).max(0).unsigned_abs(),
+            LimitKind::Concurrent => count(&self.in_flight),
             LimitKind::TokensPerDay => self.day.used_in(when.today.day),
             LimitKind::TokensPerMonth => self.month.used_in(when.today.month),
         }

@@ -34,9 +34,10 @@ pub(super) fn exact() -> Estimator {
     Estimator::new(1, 1)
 }
 
-/// What such a sketch has counted.
-pub(super) fn count(of: &Estimator) -> i64 {
-    i64::try_from(of.get(KEY)).unwrap_or(i64::MAX)
+/// What such a sketch has counted. Given back after it was settled otherwise, a count may be below nothing for a
+/// while: then it is nothing.
+pub(super) fn count(of: &Estimator) -> u64 {
+    u64::try_from(of.get(KEY)).unwrap_or(0)
 }
 
 /// Counts so much more, or less.
@@ -101,9 +102,7 @@ impl Meter {
     fn at(&mut self, now: Tick) -> (f64, f64, f64) {
         self.roll(now);
         let gone = float(now.nanos() % MINUTE) / float(MINUTE);
-        // Given back after it was settled otherwise, a count may be below nothing for a while.
-        let of = |estimator| count(estimator).max(0).unsigned_abs();
-        (float(of(&self.current)), float(of(&self.previous)), 1.0 - gone)
+        (float(count(&self.current)), float(count(&self.previous)), 1.0 - gone)
     }
 
     fn roll(&mut self, now: Tick) {

@@ -43,6 +43,8 @@ fn pool(name: &str, balance: Balance, weights: &[u16]) -> Arc<Pool> {
         retry: RetryRules { attempts: 3, resend: 1, budget: 20, on_timeout: true },
         forward: Forward::default(),
         gate: None,
+        passing: Passing::Kept,
+        provider: "openai",
     }));
     let places: Vec<_> = (0..weights.len()).map(|backend| place(backend, backend)).collect();
     pool.settle(&places);

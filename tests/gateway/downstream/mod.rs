@@ -12,10 +12,8 @@ mod readers; // who does not take what it is sent
 mod silent; // who does not say what it has begun to say
 mod tls; // who does not come to an agreement
 
-use std::collections::BTreeSet;
-use std::io::Write;
-
-use crate::faults::runner::{Case, run_all, table};
+use crate::faults::runner::{Case, run_all};
+use crate::kit::table::all_there;
 
 /// How many faults are known.
 const KNOWN: usize = 30;
@@ -27,26 +25,11 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn all_known_faults_are_run() {
-    let ids: BTreeSet<String> = cases().iter().map(|case| case.id.to_owned()).collect();
-    let all: BTreeSet<String> = (1..=KNOWN).map(|number| format!("DN-{number:02}")).collect();
-    assert_eq!(ids, all);
+    all_there("DN", KNOWN, cases().iter().map(|case| case.id));
 }
 
 #[test]
 fn every_downstream_fault_has_its_answer() {
     crate::kit::process::raise_limit();
-    let only = std::env::var("FAULTS").unwrap_or_default();
-    let only: Vec<&str> = only.split(',').filter(|id| !id.is_empty()).collect();
-    let chosen = cases().into_iter().filter(|case| only.is_empty() || only.contains(&case.id)).collect();
-    let rows = run_all(chosen);
-    let wrong: Vec<String> = rows
-        .iter()
-        .filter(|row| !row.ok())
-        .map(|row| format!("{} {} ({})", row.id, row.mode, row.what))
-        .collect();
-    let right = rows.len() - wrong.len();
-    let text = format!("{}{right} of {} rows are right\n", table(&rows), rows.len());
-    // Past the harness, which keeps back what a test that passes prints.
-    std::io::stdout().write_all(text.as_bytes()).expect("the output is open");
-    assert!(wrong.is_empty(), "{} rows are wrong: {}", wrong.len(), wrong.join("; "));
+    run_all("What clients do wrong", cases(), &[]);
 }

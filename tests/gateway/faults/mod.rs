@@ -17,9 +17,8 @@ mod sixteen; // sixteen failures that an operator asks about first
 mod statuses; // what a backend says that it means
 mod streams; // streams of events
 
-use std::collections::BTreeSet;
-
-use self::runner::{Case, NotHere, run_all, table};
+use self::runner::{Case, run_all};
+use crate::kit::table::{NotHere, all_there};
 
 /// How many faults are known.
 const KNOWN: usize = 96;
@@ -54,31 +53,12 @@ fn not_here() -> Vec<NotHere> {
 
 #[test]
 fn all_known_faults_are_run_or_said_not_to_be() {
-    let ids: BTreeSet<String> = cases()
-        .iter()
-        .map(|case| case.id)
-        .chain(not_here().iter().map(|row| row.id))
-        .map(str::to_owned)
-        .collect();
-    let all: BTreeSet<String> = (1..=KNOWN).map(|number| format!("UP-{number:02}")).collect();
-    assert_eq!(ids, all);
+    let absent = not_here();
+    let here = cases();
+    all_there("UP", KNOWN, here.iter().map(|case| case.id).chain(absent.iter().map(|row| row.id)));
 }
 
 #[test]
 fn every_upstream_fault_has_its_answer() {
-    let only = std::env::var("FAULTS").unwrap_or_default();
-    let only: Vec<&str> = only.split(',').filter(|id| !id.is_empty()).collect();
-    let chosen = cases().into_iter().filter(|case| only.is_empty() || only.contains(&case.id)).collect();
-    let rows = run_all(chosen);
-    println!("{}", table(&rows));
-    for row in not_here() {
-        println!("{:<6} not here: {}", row.id, row.why);
-    }
-    let wrong: Vec<String> = rows
-        .iter()
-        .filter(|row| !row.ok())
-        .map(|row| format!("{} {} ({})", row.id, row.mode, row.what))
-        .collect();
-    println!("{} of {} rows are right", rows.len() - wrong.len(), rows.len());
-    assert!(wrong.is_empty(), "{} rows are wrong: {}", wrong.len(), wrong.join("; "));
+    run_all("What backends do wrong", cases(), &not_here());
 }

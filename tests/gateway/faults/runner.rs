@@ -3,10 +3,6 @@
 //! A bad backend is met three ways: alone, before a good one (`pair`), and three times over (`three`), which
 //! shows how often a request is sent at most. After each request the same gateway must still answer a good one.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +11,7 @@ use crate::kit::MODEL;
 use crate::kit::config::Gateway;
 use crate::kit::daemon::Daemon;
 use crate::kit::script::Step;
+use crate::kit::table::{NotHere, Only, Row, caught, in_order, judge};
 use crate::kit::upstream::Upstream;
 
 /// How many rows run at once; each has a process of its own.
@@ -27,31 +24,6 @@ pub struct Case {
     pub id: &'static str,
     pub what: &'static str,
     plan: Plan,
-}
-
-/// A fault that is not run, and why.
-pub struct NotHere {
-    pub id: &'static str,
-    pub why: &'static str,
-}
-
-/// A line of the table.
-#[derive(Debug, Clone)]
-pub struct Row {
-    pub id: &'static str,
-    pub what: &'static str,
-    pub mode: String,
-    pub expected: String,
-    pub seen: String,
-    /// How long the whole case took.
-    pub time: Duration,
-}
-
-impl Row {
-    /// Whether what was seen is what was expected.
-    pub fn ok(&self) -> bool {
-        self.expected == self.seen
-    }
 }
 
 /// What a row of its own kind expected and saw.
@@ -171,30 +143,31 @@ impl Case {
     }
 
     fn run(&self) -> Vec<Row> {
-        let row = |mode: &str, expected: String, seen: String| Row {
-            id: self.id,
-            what: self.what,
-            mode: mode.to_owned(),
-            expected,
-            seen,
-            time: Duration::ZERO,
+        let began = Instant::now();
+        let row = |mode, expected: String, seen| Row {
+            mode,
+            ..Row::new(self.id, self.what, seen).expecting(expected)
         };
-        match &self.plan {
-            Plan::Own(test) => match catch_unwind(AssertUnwindSafe(test)) {
-                Ok(lines) => lines.into_iter().map(|line| row(line.mode, line.expected, line.seen)).collect(),
-                Err(panic) => vec![row("-", "a test that ends".to_owned(), words(&*panic))],
+        let mut rows: Vec<Row> = match &self.plan {
+            Plan::Own(test) => match caught(test) {
+                Ok(lines) => {
+                    lines.into_iter().map(|line| row(line.mode, line.expected, Ok(line.seen))).collect()
+                }
+                Err(panic) => vec![row("-", "a test that ends".to_owned(), Err(panic))],
             },
             Plan::Fault(fault) => [(Mode::Whole, fault.whole), (Mode::Stream, fault.stream)]
                 .into_iter()
                 .filter_map(|(mode, expect)| {
                     let expect = expect?;
-                    let seen = catch_unwind(AssertUnwindSafe(|| fault.meet(mode, expect)));
+                    let seen = caught(|| fault.meet(mode, expect));
                     let label = fault.label.map(|label| format!("; counted as {label}"));
                     let expected = format!("{}{}", expect.words(), label.unwrap_or_default());
-                    Some(row(mode.label(), expected, seen.unwrap_or_else(|panic| words(&*panic))))
+                    Some(row(mode.label(), expected, seen))
                 })
                 .collect(),
-        }
+        };
+        rows.iter_mut().for_each(|row| row.time = began.elapsed());
+        rows
     }
 }
 
@@ -288,50 +261,11 @@ pub fn ask(daemon: &Daemon, mode: Mode, alias: &str) -> String {
     if after == "200 spare" { seen } else { format!("{seen} (then {after})") }
 }
 
-/// Runs all, some at once; the rows come in the order of their ids, and of the cases.
-pub fn run_all(cases: Vec<Case>) -> Vec<Row> {
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(cases.len()) {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(case) = cases.get(number) else { break };
-                    let began = Instant::now();
-                    let mut rows = case.run();
-                    rows.iter_mut().for_each(|row| row.time = began.elapsed());
-                    done.lock().expect("no runner panics").push((case.id, number, rows));
-                }
-            });
-        }
-    });
-    let mut rows = done.into_inner().expect("no runner panics");
-    rows.sort_by_key(|(id, number, _)| (*id, *number));
-    rows.into_iter().flat_map(|(_, _, rows)| rows).collect()
-}
-
-/// All rows as text. What was expected and seen is written once when both are the same.
-pub fn table(rows: &[Row]) -> String {
-    let mut text = format!("\n{:<6} {:<6} {:<5} {:>5} {}\n", "id", "mode", "", "s", "what: expected | seen");
-    for row in rows {
-        let mark = if row.ok() { "ok" } else { "WRONG" };
-        let seen = if row.ok() { "as expected" } else { &row.seen };
-        // One row is one line, whatever an answer says.
-        let words = format!("{}: {} | {seen}", row.what, row.expected).replace(['\r', '\n'], " ");
-        let time = row.time.as_secs_f64();
-        text += &format!("{:<6} {:<6} {mark:<5} {time:>5.1} {words}\n", row.id, row.mode);
-    }
-    text
-}
-
-/// The first line of what a panic said.
-fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without words");
-    let lines: Vec<&str> = text.lines().take(3).collect();
-    format!("PANIC {}", lines.join(" / "))
+/// Runs all that `FAULTS` asks for, some at once; prints the table, in the order of ids, and judges it.
+pub fn run_all(title: &str, mut cases: Vec<Case>, not_here: &[NotHere]) {
+    let only = Only::of("FAULTS");
+    cases.retain(|case| only.has(case.id));
+    let mut rows = in_order(AT_ONCE, &cases, Case::run).concat();
+    rows.sort_by_key(|row| row.id);
+    judge(title, "", &rows, not_here);
 }

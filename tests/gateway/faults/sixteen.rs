@@ -1,6 +1,5 @@
 //! Sixteen failures that an operator asks about first.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::parts::{
@@ -11,50 +10,45 @@ use crate::kit::MODEL;
 use crate::kit::config::{Gateway, backend};
 use crate::kit::daemon::Daemon;
 use crate::kit::script::{Step, bytes, chunk, head, last_chunk};
+use crate::kit::table::{Row, in_order, judge};
 use crate::kit::upstream::Upstream;
 
 const DOWN: &str = "502 upstream_unavailable";
 const LIMITED: &str = "429 rate_limited after 1..60 s";
 
-/// What it is, and a test that panics when it is not as it must be.
-type Failure = (&'static str, fn());
+/// Its number, what it is, and a test that panics when it is not as it must be.
+type Failure = (&'static str, &'static str, fn());
 
 const FAILURES: [Failure; 16] = [
-    ("429 with Retry-After", limited_once),
-    ("429 that lasts", limited_for_ever),
-    ("one 500", || hidden(error(500, "server_error", "Once."))),
-    ("one 503", || hidden(error(503, "unavailable", "Once."))),
-    ("reset", || hidden(vec![Step::Reset])),
-    ("silence", || hidden(vec![Step::Stall])),
-    ("a slow first token", || {
+    ("1", "429 with Retry-After", limited_once),
+    ("2", "429 that lasts", limited_for_ever),
+    ("3", "one 500", || hidden(error(500, "server_error", "Once."))),
+    ("4", "one 503", || hidden(error(503, "unavailable", "Once."))),
+    ("5", "reset", || hidden(vec![Step::Reset])),
+    ("6", "silence", || hidden(vec![Step::Stall])),
+    ("7", "a slow first token", || {
         hidden(vec![head(200, &EVENTS), Step::Pause(Duration::from_secs(3)), chunk(delta("late"))])
     }),
-    ("a stream cut at chunk 40 of 60", cut_at_40),
-    ("a stall in the stream", || broken(vec![Step::Stall])),
-    ("a malformed chunk in the stream", || broken(vec![bytes(format!("zz\r\n{SECRET}")), Step::Close])),
-    ("a missing [DONE]", missing_done),
-    ("400, the conversation is too long", || refused("context_length_exceeded", "400 invalid_request")),
-    ("400, a content filter", || refused("content_filter", "403 content_blocked")),
-    ("a fallback that refuses", fallback_refuses),
-    ("a flap", flap),
-    ("usage across attempts", usage),
+    ("8", "a stream cut at chunk 40 of 60", cut_at_40),
+    ("9", "a stall in the stream", || broken(vec![Step::Stall])),
+    ("10", "a malformed chunk in the stream", || broken(vec![bytes(format!("zz\r\n{SECRET}")), Step::Close])),
+    ("11", "a missing [DONE]", missing_done),
+    ("12", "400, the conversation is too long", || refused("context_length_exceeded", "400 invalid_request")),
+    ("13", "400, a content filter", || refused("content_filter", "403 content_blocked")),
+    ("14", "a fallback that refuses", fallback_refuses),
+    ("15", "a flap", flap),
+    ("16", "usage across attempts", usage),
 ];
 
 #[test]
 fn sixteen_failover_faults() {
-    let results: Vec<(&str, bool)> = std::thread::scope(|scope| {
-        let running: Vec<_> = FAILURES
-            .iter()
-            .map(|(what, test)| (*what, scope.spawn(move || catch_unwind(AssertUnwindSafe(test)).is_ok())))
-            .collect();
-        running.into_iter().map(|(what, run)| (what, run.join().unwrap_or(false))).collect()
+    let rows = in_order(FAILURES.len(), &FAILURES, |(id, what, test)| {
+        Row::of(id, what, || {
+            test();
+            "as it must be".to_owned()
+        })
     });
-    for (number, (what, good)) in results.iter().enumerate() {
-        println!("{:>2} {} {what}", number + 1, if *good { "ok   " } else { "WRONG" });
-    }
-    let good = results.iter().filter(|(_, good)| *good).count();
-    println!("{good} of {}", results.len());
-    assert_eq!(good, results.len());
+    judge("Sixteen failures that an operator asks about first", "", &rows, &[]);
 }
 
 fn gateway() -> Gateway {

@@ -14,13 +14,11 @@ mod tenancy; // tenants beside each other
 mod timing; // what a clock could tell
 mod tool_ids; // ids that lead back
 
-use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use crate::kit::client::Response;
+use crate::kit::table::{Only, Row, ids, judge};
 
-/// A case: what is done says what was seen.
-pub struct Row {
+/// What is done says what was seen. What it says behind a bar is told, and not expected to be this or that.
+pub struct Case {
     id: &'static str,
     what: &'static str,
     expected: &'static str,
@@ -35,53 +33,35 @@ pub fn row(
     what: &'static str,
     expected: &'static str,
     run: impl FnOnce() -> String + 'static,
-) -> Row {
-    Row { id, what, expected, run: Box::new(run), note: "" }
+) -> Case {
+    Case { id, what, expected, run: Box::new(run), note: "" }
 }
 
-impl Row {
+impl Case {
     /// Adds what the reader should know.
     pub fn note(mut self, note: &'static str) -> Self {
         self.note = note;
         self
     }
-}
 
-/// Past the harness, which keeps back what a test that passes prints.
-pub fn tell(text: &str) {
-    std::io::stdout().write_all(text.as_bytes()).expect("the output is open");
+    fn run(self) -> Row {
+        let row = Row::of(self.id, self.what, self.run).expecting(self.expected);
+        let seen = row.seen.clone().unwrap_or_default();
+        match seen.split_once(" | ") {
+            Some((seen, aside)) => {
+                Row { seen: Ok(seen.to_owned()), aside: aside.to_owned(), note: self.note.to_owned(), ..row }
+            }
+            None => Row { note: self.note.to_owned(), ..row },
+        }
+    }
 }
 
 /// Runs and prints all; panics when a row is wrong or one of so many is missing.
-fn table(prefix: &str, count: usize, rows: Vec<Row>) {
-    let ids: Vec<_> = rows.iter().map(|row| row.id.to_owned()).collect();
-    assert_eq!(ids, (1..=count).map(|number| format!("{prefix}-{number:02}")).collect::<Vec<_>>());
-    let only = std::env::var("GUARD").unwrap_or_default();
-    let (mut text, mut wrong, mut ran) = (String::from("\n"), Vec::new(), 0);
-    for Row { id, what, expected, run, note } in rows {
-        if !only.is_empty() && !only.split(',').any(|one| one == id) {
-            continue;
-        }
-        ran += 1;
-        let seen = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-            let words = panic.downcast_ref::<String>().map(String::as_str);
-            format!("panicked: {}", words.or(panic.downcast_ref::<&str>().copied()).unwrap_or_default())
-        });
-        // What is told behind a bar is not expected to be this or that.
-        let is_right = seen.split(" | ").next() == Some(expected);
-        let mark = if is_right { "ok" } else { "WRONG" };
-        text += &format!("{id} {mark:<5} {what}: {seen}\n");
-        if !is_right {
-            text += &format!("            expected: {expected}\n");
-            wrong.push(id);
-        }
-        if !note.is_empty() {
-            text += &format!("            note: {note}\n");
-        }
-    }
-    text += &format!("{} of {ran} rows are right\n", ran - wrong.len());
-    tell(&text);
-    assert!(wrong.is_empty(), "wrong: {wrong:?}");
+fn table(title: &str, prefix: &str, count: usize, cases: Vec<Case>) {
+    assert_eq!(cases.iter().map(|case| case.id).collect::<Vec<_>>(), ids(prefix, count));
+    let only = Only::of("GUARD");
+    let rows: Vec<_> = cases.into_iter().filter(|case| only.has(case.id)).map(Case::run).collect();
+    judge(title, "", &rows, &[]);
 }
 
 /// Status and code.

@@ -116,8 +116,7 @@ fn a_secret_takes_effect_at_a_reload() {
     let ours = given(&mut daemon.client(), false);
     let next = gateway(&upstream, SECRET).server("id_secret", "{ env: BYNAME_TEST_NEXT }");
     daemon.rewrite_config(&next);
-    daemon.signal("HUP");
-    daemon.wait_metric("byname_config_generation", 2.0);
+    daemon.reload();
     assert_eq!(daemon.client().chat(&turn(&ours)).status, 200);
     assert!(got(&upstream).iter().all(|id| id.len() == 29));
     let ours = given(&mut daemon.client(), true);

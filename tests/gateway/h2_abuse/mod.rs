@@ -18,9 +18,8 @@ mod tunnel; // a way through TLS
 mod waits; // clients that wait
 mod wire; // a client that says every byte
 
-use std::collections::BTreeSet;
-
-use self::table::{Case, NotHere, run_all, table};
+use self::table::{Case, FIGURES, run_all};
+use crate::kit::table::{NotHere, Only, all_there, judge};
 
 /// How many abuses are known.
 const KNOWN: usize = 34;
@@ -47,35 +46,25 @@ fn not_here() -> [NotHere; 1] {
 
 #[test]
 fn all_known_abuses_are_run_or_said_not_to_be() {
-    let ids: BTreeSet<String> = cases()
-        .iter()
-        .map(|case| case.id)
-        .chain(not_here().iter().map(|row| row.id))
-        .map(str::to_owned)
-        .collect();
-    let all: BTreeSet<String> = (1..=KNOWN).map(|number| format!("H2-{number:02}")).collect();
-    assert_eq!(ids, all);
+    let absent = not_here();
+    let here = cases();
+    all_there("H2", KNOWN, here.iter().map(|case| case.id).chain(absent.iter().map(|row| row.id)));
 }
 
 #[test]
 fn every_abuse_of_http2_meets_its_bound() {
-    let only = std::env::var("ABUSE").unwrap_or_default();
-    let only: Vec<&str> = only.split(',').filter(|id| !id.is_empty()).collect();
-    let chosen: Vec<Case> =
-        cases().into_iter().filter(|case| only.is_empty() || only.contains(&case.id)).collect();
-    let rows = run_all(&chosen);
-    println!("{}", table(&rows));
-    for row in not_here() {
-        println!("{:<6} not here: {}", row.id, row.why);
-    }
-    let wrong: Vec<&str> = rows.iter().filter(|row| !row.ok()).map(|row| row.id).collect();
-    println!("{} of {} rows are right", rows.len() - wrong.len(), rows.len());
-    assert!(wrong.is_empty(), "{} rows are wrong: {}", wrong.len(), wrong.join(", "));
+    let only = Only::of("ABUSE");
+    let chosen: Vec<Case> = cases().into_iter().filter(|case| only.has(case.id)).collect();
+    judge("What clients do wrong with HTTP/2", FIGURES, &run_all(&chosen), &not_here());
 }
 
 #[test]
 fn http2_is_spoken_as_rfc_9113_says() {
-    let (table, wrong) = rfc9113::report();
-    println!("{table}");
-    assert!(wrong.is_empty(), "{} rules are broken: {}", wrong.len(), wrong.join("; "));
+    let rows = rfc9113::rows();
+    let letter = rows.iter().filter(|row| !row.note.is_empty()).count();
+    let title = format!(
+        "What RFC 9113 wants of a server: {} rules, {letter} kept, but not to the letter",
+        rows.len()
+    );
+    judge(&title, "", &rows, &[]);
 }

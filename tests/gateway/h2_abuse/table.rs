@@ -1,17 +1,13 @@
 //! What a row is, how it is run, and how all of them are told.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::scene::{Other, Scene, Via, Watch};
 use crate::kit::config::Gateway;
+use crate::kit::table::{Row, caught, in_order};
 
 /// How many cases run at once; each has a process of its own.
-const AT_ONCE: usize = 4;
+pub const AT_ONCE: usize = 4;
 
 /// An abuse and what must come of it.
 pub struct Case {
@@ -33,38 +29,6 @@ enum AtTheEnd {
     Serves,
     /// Nothing: the case ends the process.
     IsGone,
-}
-
-/// An abuse that is not run, and why.
-pub struct NotHere {
-    pub id: &'static str,
-    pub why: &'static str,
-}
-
-/// A line of the table.
-#[derive(Debug, Clone, Default)]
-pub struct Row {
-    pub id: &'static str,
-    pub mode: &'static str,
-    pub what: &'static str,
-    pub expected: String,
-    pub seen: String,
-    pub time: Duration,
-    /// Bytes that the attacker sent.
-    sent: u64,
-    /// KiB.
-    grown: u64,
-    processor: Duration,
-    /// Requests of others that were answered meanwhile.
-    others: usize,
-    /// The slowest of them, before and during.
-    slowest: (Duration, Duration),
-}
-
-impl Row {
-    pub fn ok(&self) -> bool {
-        self.expected == self.seen
-    }
 }
 
 impl Case {
@@ -106,45 +70,52 @@ impl Case {
     }
 
     fn run(&self) -> Row {
-        let since = Instant::now();
-        let played = catch_unwind(AssertUnwindSafe(|| self.play()));
+        let began = Instant::now();
         let mode = match self.via {
             Via::Plain => "h2c",
             Via::Tls => "tls",
         };
-        let (id, what) = (self.id, self.what);
-        let row = Row { id, mode, what, expected: self.expected.clone(), ..Row::default() };
-        let row = match played {
-            Ok(played) => Row { id, mode, what, ..played },
-            Err(panic) => Row { seen: words(&*panic), ..row },
-        };
-        Row { time: since.elapsed(), ..row }
+        let row = caught(|| self.play()).unwrap_or_else(|panic| self.row(Err(panic)));
+        Row { mode, time: began.elapsed(), ..row }
+    }
+
+    fn row(&self, seen: Result<String, String>) -> Row {
+        Row::new(self.id, self.what, seen).expecting(self.expected.clone())
     }
 
     fn play(&self) -> Row {
         let mut scene = Scene::start(self.change, self.via);
-        let mut row = Row { expected: self.expected.clone(), ..Row::default() };
-        row.slowest.0 = scene.warm();
+        let before = scene.warm();
         if self.end == AtTheEnd::IsGone {
-            row.seen = (self.test)(&mut scene);
-            return row;
+            return self.row(Ok((self.test)(&mut scene)));
         }
         let (watch, other) = (Watch::start(scene.daemon.pid()), Other::start(&scene));
-        row.seen = (self.test)(&mut scene);
+        let mut seen = (self.test)(&mut scene);
         let good = scene.good();
         let (served, failed, slowest) = other.stop();
-        (row.grown, row.processor) = watch.stop();
-        (row.others, row.slowest.1, row.sent) = (served, slowest, scene.sent());
-        row.expected += &format!("; others served; then 200; memory within {}", mib(self.growth));
+        let (grown, processor) = watch.stop();
+        let figures = figures(scene.sent(), grown, processor, served, [before, slowest]);
+        let expected =
+            format!("{}; others served; then 200; memory within {}", self.expected, mib(self.growth));
         let others = if failed == 0 { "served".to_owned() } else { format!("not served after {served}") };
-        let memory = if row.grown <= self.growth { "within" } else { "NOT within" };
-        row.seen += &format!("; others {others}; then {good}; memory {memory} {}", mib(self.growth));
+        let memory = if grown <= self.growth { "within" } else { "NOT within" };
+        seen += &format!("; others {others}; then {good}; memory {memory} {}", mib(self.growth));
         let lines = scene.daemon.stderr().lines().count();
         if lines > QUIET {
-            row.seen += &format!("; {lines} lines on standard error");
+            seen += &format!("; {lines} lines on standard error");
         }
-        row
+        Row { figures, ..self.row(Ok(seen)).expecting(expected) }
     }
+}
+
+/// What the attacker sent; what the process grew by and worked; how many requests of others were answered
+/// meanwhile, and the slowest of them before and during.
+pub const FIGURES: &str = "sent KiB RSS +KiB cpu ms others  slowest ms";
+
+fn figures(sent: u64, grown: u64, processor: Duration, others: usize, slowest: [Duration; 2]) -> String {
+    let [before, during] = slowest.map(|time| time.as_millis());
+    let (sent, processor, slowest) = (sent / 1024, processor.as_millis(), format!("{before}/{during}"));
+    format!("{sent:>8} {grown:>8} {processor:>6} {others:>6} {slowest:>11}")
 }
 
 /// How much memory an abuse may cost, KiB, when no request is at work: buffers, tables, and what an allocator
@@ -160,63 +131,7 @@ fn mib(kib: u64) -> String {
 
 /// Runs all, some at once; the rows come in the order of their ids, and of the cases.
 pub fn run_all(cases: &[Case]) -> Vec<Row> {
-    let mut rows = in_order(cases, Case::run);
+    let mut rows = in_order(AT_ONCE, cases, Case::run);
     rows.sort_by_key(|row| row.id);
     rows
-}
-
-/// Does the same with each, some at once, and keeps their order.
-pub fn in_order<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(all.len()) {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(one) = all.get(number) else { break };
-                    let result = work(one);
-                    done.lock().expect("no runner panics").push((number, result));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().expect("no runner panics");
-    done.sort_by_key(|(number, _)| *number);
-    done.into_iter().map(|(_, result)| result).collect()
-}
-
-/// All rows as text. What was expected and seen is written once when both are the same.
-pub fn table(rows: &[Row]) -> String {
-    let mut text = format!(
-        "\n{:<6} {:<4} {:<5} {:>5} {:>8} {:>8} {:>6} {:>6} {:>11} {}\n",
-        "id", "", "", "s", "sent KiB", "RSS +KiB", "cpu ms", "others", "slowest ms", "what: expected | seen"
-    );
-    for row in rows {
-        let mark = if row.ok() { "ok" } else { "WRONG" };
-        let seen = if row.ok() { "as expected" } else { &row.seen };
-        let words = format!("{}: {} | {seen}", row.what, row.expected).replace(['\r', '\n'], " ");
-        let slowest = format!("{}/{}", row.slowest.0.as_millis(), row.slowest.1.as_millis());
-        text += &format!(
-            "{:<6} {:<4} {mark:<5} {:>5.1} {:>8} {:>8} {:>6} {:>6} {slowest:>11} {words}\n",
-            row.id,
-            row.mode,
-            row.time.as_secs_f64(),
-            row.sent / 1024,
-            row.grown,
-            row.processor.as_millis(),
-            row.others,
-        );
-    }
-    text
-}
-
-/// The first lines of what a panic said.
-pub fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without words");
-    format!("PANIC {}", text.lines().take(3).collect::<Vec<_>>().join(" / "))
 }

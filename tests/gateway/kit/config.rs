@@ -30,6 +30,7 @@ pub struct Gateway {
     listener: Listener,
     listeners: Vec<String>,
     files: Option<usize>,
+    sections: Vec<String>,
 }
 
 /// What the public listener speaks.
@@ -192,6 +193,12 @@ impl Gateway {
         self
     }
 
+    /// Adds a top-level section: `log: { level: warn }`.
+    pub fn section(mut self, text: &str) -> Self {
+        self.sections.push(text.to_owned());
+        self
+    }
+
     /// Sets an environment variable of the process.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -245,6 +252,9 @@ impl Gateway {
         let mut text = format!("server:\n  listen: {listen}\n  admin: \"{admin}\"\n");
         for (key, value) in &self.server {
             line(&mut text, &format!("  {key}: {value}"));
+        }
+        for section in &self.sections {
+            line(&mut text, section);
         }
         line(&mut text, "pools:");
         if !self.backends.is_empty() {

@@ -2,9 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use serde_json::Value;
 
 use super::client::{Client, Response};
 use super::config::Gateway;
+use super::folder::Folder;
 use super::{DEADLINE, ports};
 
 /// How long a start may take on a busy machine.
@@ -24,7 +24,7 @@ const TRIES: usize = 3;
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
-    folder: PathBuf,
+    folder: Folder,
     listen: SocketAddr,
     admin: SocketAddr,
     stdout: Lines,
@@ -32,7 +32,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts the binary with this configuration and waits until `/readyz` says 200.
+    /// Starts the binary with this configuration and waits until it says that it serves, and `/readyz` says 200.
     pub(super) fn start(gateway: &Gateway) -> Self {
         for _ in 1..TRIES {
             match Self::try_start(gateway) {
@@ -46,7 +46,7 @@ impl Daemon {
 
     fn try_start(gateway: &Gateway) -> Result<Self, String> {
         let (listen, admin) = (ports::free(), ports::free());
-        let folder = fresh_folder();
+        let folder = Folder::new("test");
         let config = folder.join("byname.yaml");
         std::fs::write(&config, gateway.text(listen, admin)).expect("the configuration can be written");
         let mut child = command(gateway)
@@ -124,6 +124,13 @@ impl Daemon {
             .expect("the configuration can be written");
     }
 
+    /// Waits until what the file says now is taken.
+    pub fn reload(&self) {
+        let generation = self.metric("byname_config_generation").expect("a running gateway has one");
+        self.signal("HUP");
+        self.wait_metric("byname_config_generation", generation + 1.0);
+    }
+
     /// The process's id.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -192,12 +199,19 @@ impl Daemon {
                     self.stderr.whole()
                 ));
             }
-            if ready(self.admin) {
+            // By its own word first: if its ports were taken meanwhile, it is somebody else who is ready there.
+            if self.has_said_so() && ready(self.admin) {
                 return Ok(());
             }
             pause();
         }
         Err(format!("byname is not ready after {START:?}:\n{}", self.stderr.text()))
+    }
+
+    /// In its log or, if that goes elsewhere, by the number of its process.
+    fn has_said_so(&self) -> bool {
+        let number = std::fs::read_to_string(self.folder.join("run/byname.pid")).unwrap_or_default();
+        self.stderr.text().contains("serving on ") || number.trim() == self.child.id().to_string()
     }
 }
 
@@ -209,7 +223,6 @@ impl Drop for Daemon {
         // Both fail only when the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -247,14 +260,6 @@ fn ready(admin: SocketAddr) -> bool {
 /// Between two looks at something that cannot be waited for.
 fn pause() {
     thread::sleep(Duration::from_millis(5));
-}
-
-fn fresh_folder() -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("byname-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let folder = Path::new(&std::env::temp_dir()).join(name);
-    std::fs::create_dir_all(&folder).expect("a folder for the test's files");
-    folder
 }
 
 /// The lines of a pipe, read as they come so that the process never waits for us.

@@ -8,10 +8,12 @@
 pub mod answers;
 pub mod background;
 pub mod client;
+pub mod collector;
 pub mod config;
 pub mod daemon;
 pub mod deaf;
 pub mod dns;
+pub mod folder;
 pub mod golden;
 pub mod h2;
 pub mod h2_upstream;
@@ -23,6 +25,7 @@ pub mod redis;
 pub mod script;
 pub mod scripts;
 pub mod sse;
+pub mod table;
 pub mod tls;
 pub mod upstream;
 

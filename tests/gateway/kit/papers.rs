@@ -4,12 +4,8 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
-};
+use rcgen::{CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
@@ -19,6 +15,8 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, Stream
 
 use super::DEADLINE;
 use super::client::Client;
+use super::folder::Folder;
+use super::tls::authority;
 
 /// Whom the gateway's certificate is for.
 pub const GATEWAY: &str = "gateway.test";
@@ -26,7 +24,7 @@ pub const GATEWAY: &str = "gateway.test";
 /// The files of an authority, of the gateway, and of clients. Dropping it removes them.
 #[derive(Debug)]
 pub struct Papers {
-    folder: PathBuf,
+    folder: Folder,
 }
 
 /// What a client shows.
@@ -45,11 +43,7 @@ pub type TlsEnd = StreamOwned<ClientConnection, TcpStream>;
 impl Papers {
     /// Makes all anew.
     pub fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name =
-            format!("byname-test-papers-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let papers = Self { folder: std::env::temp_dir().join(name) };
-        std::fs::create_dir_all(&papers.folder).expect("a folder for the test's files");
+        let papers = Self { folder: Folder::new("test-papers") };
         let (known, unknown) = (authority("Known CA"), authority("Nobody's CA"));
         papers.write("ca.pem", &known.pem());
         papers.make("gateway", &known);
@@ -150,18 +144,4 @@ impl Papers {
         self.write(&format!("{name}.pem"), &params.signed_by(&key, issuer).expect("a certificate").pem());
         self.write(&format!("{name}.key"), &key.serialize_pem());
     }
-}
-
-impl Drop for Papers {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
-    let mut params = CertificateParams::new(Vec::new()).expect("no names");
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate")
 }

@@ -1,26 +1,44 @@
 //! Free loopback ports for processes that must be told theirs beforehand.
 //!
 //! They lie below the range from which the kernel takes the ports of clients, so nobody gets one by accident
-//! between our look and the process's bind.
+//! between our look and the process's bind. Another test binary does not get it either: each listens on the first
+//! port of a block for as long as it lives, and gives out none but those that follow.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Mutex;
 
-const FIRST: u32 = 10_000;
-const COUNT: u32 = 22_000;
-static NEXT: AtomicU32 = AtomicU32::new(0);
+const FIRST: u16 = 10_000;
+const BLOCKS: u16 = 88;
+/// How many ports a block has, its first included.
+const SIZE: u16 = 250;
 
-/// A port that nobody listens on now and that this process has not given out before.
+/// The blocks of this process: what holds them, and the next port of the last one.
+static OURS: Mutex<(Vec<TcpListener>, u16)> = Mutex::new((Vec::new(), FIRST));
+
+/// A port that nobody listens on now and that nobody else is given.
 pub fn free() -> SocketAddr {
-    // Two test binaries at once start far apart.
-    let start = std::process::id().wrapping_mul(97);
-    for _ in 0..COUNT {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = FIRST + start.wrapping_add(step) % COUNT;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port).expect("below 65536")));
+    let mut ours = OURS.lock().expect("nobody panics here unless all ports are taken");
+    let (blocks, next) = &mut *ours;
+    loop {
+        if blocks.is_empty() || *next % SIZE == FIRST % SIZE {
+            let (held, first) = claim();
+            blocks.push(held);
+            *next = first + 1;
+        }
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *next));
+        *next += 1;
         if TcpListener::bind(address).is_ok() {
             return address;
         }
     }
-    panic!("no free port between {FIRST} and {}", FIRST + COUNT);
+}
+
+/// A block that no other process holds, and its first port.
+fn claim() -> (TcpListener, u16) {
+    // From somewhere, so that not all look at the same ones first.
+    let start = u16::try_from(std::process::id() % u32::from(BLOCKS)).expect("below the number of blocks");
+    (0..BLOCKS)
+        .map(|step| FIRST + (start + step) % BLOCKS * SIZE)
+        .find_map(|first| Some((TcpListener::bind((Ipv4Addr::LOCALHOST, first)).ok()?, first)))
+        .expect("fewer processes than blocks")
 }

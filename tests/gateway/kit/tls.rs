@@ -3,7 +3,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use super::background::runtime;
+use super::folder::Folder;
 
 /// The name that a good certificate is for.
 pub const NAME: &str = "upstream.test";
@@ -62,7 +62,7 @@ pub enum ClientCert {
 #[derive(Debug)]
 pub struct TlsFront {
     address: SocketAddr,
-    folder: PathBuf,
+    folder: Folder,
     seen: Arc<Mutex<Vec<Greeting>>>,
     task: AbortHandle,
 }
@@ -79,7 +79,7 @@ impl TlsFront {
     }
 
     fn with(inner: SocketAddr, cert: Cert, other: &str, alpn: &[&str]) -> Self {
-        let folder = fresh_folder();
+        let folder = Folder::new("test-tls");
         let acceptor = TlsAcceptor::from(Arc::new(server_config(&folder, cert, other, alpn)));
         let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
         listener.set_nonblocking(true).expect("a socket option");
@@ -146,7 +146,6 @@ impl TlsFront {
 impl Drop for TlsFront {
     fn drop(&mut self) {
         self.task.abort();
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -168,7 +167,8 @@ async fn relay(acceptor: TlsAcceptor, outer: TcpStream, inner: SocketAddr, seen:
     }
 }
 
-fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+/// Signs for itself.
+pub fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).expect("no names");
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -222,12 +222,4 @@ fn server_config(folder: &Path, cert: Cert, other: &str, alpn: &[&str]) -> Serve
     let mut config = builder.with_single_cert(chain, key).expect("a key that fits");
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     config
-}
-
-fn fresh_folder() -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("byname-test-tls-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let folder = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&folder).expect("a folder for the test's files");
-    folder
 }

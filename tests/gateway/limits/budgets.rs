@@ -3,10 +3,11 @@
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::setup::{Folder, KEY_APP, Setup};
+use super::setup::{KEY_APP, Setup};
 use super::{ask_with_cap, assert_limited, left, settled, using};
 use crate::kit::KEY;
 use crate::kit::daemon::Daemon;
+use crate::kit::folder::Folder;
 use crate::kit::upstream::Upstream;
 
 const DAY: u64 = 24 * 60 * 60;
@@ -30,7 +31,7 @@ fn setup(upstream: &Upstream, folder: &Folder) -> Setup {
         .alias("general", &["main"], "")
         .tenant("tokens_per_month: 5000")
         .web("tokens_per_day: 1000")
-        .server(&format!("state_dir: \"{}\"", folder.path().display()))
+        .server(&format!("state_dir: \"{}\"", folder.display()))
 }
 
 fn spend(daemon: &Daemon, key: &str, times: usize) {
@@ -51,7 +52,7 @@ fn of_month(daemon: &Daemon) -> u64 {
 #[test]
 fn a_day_that_is_used_up_says_so_until_midnight() {
     let left = well_before_midnight();
-    let (upstream, folder) = (Upstream::always(using(200, 300)), Folder::new());
+    let (upstream, folder) = (Upstream::always(using(200, 300)), Folder::new("state"));
     let daemon = setup(&upstream, &folder).start();
     spend(&daemon, KEY, 2);
     assert_eq!((of_day(&daemon), of_month(&daemon)), (0, 4000));
@@ -68,7 +69,7 @@ fn a_day_that_is_used_up_says_so_until_midnight() {
 #[test]
 fn what_was_used_survives_a_restart() {
     well_before_midnight();
-    let (upstream, folder) = (Upstream::always(using(100, 300)), Folder::new());
+    let (upstream, folder) = (Upstream::always(using(100, 300)), Folder::new("state"));
     let setup = setup(&upstream, &folder);
     for round in 1..=2 {
         let mut daemon = setup.start();
@@ -88,7 +89,7 @@ fn what_was_used_survives_a_restart() {
 #[test]
 fn a_crash_forgets_a_second_at_most() {
     well_before_midnight();
-    let (upstream, folder) = (Upstream::always(using(10, 90)), Folder::new());
+    let (upstream, folder) = (Upstream::always(using(10, 90)), Folder::new("state"));
     let setup = setup(&upstream, &folder);
     let mut daemon = setup.start();
     spend(&daemon, KEY, 3);
@@ -110,7 +111,7 @@ fn a_crash_forgets_a_second_at_most() {
 #[test]
 fn a_request_that_runs_during_the_stop_is_kept_as_what_it_used() {
     well_before_midnight();
-    let folder = Folder::new();
+    let folder = Folder::new("state");
     let upstream = Upstream::start(|_| {
         let mut steps = vec![crate::kit::script::Step::Wait("go")];
         steps.extend(using(100, 300));

@@ -1,8 +1,5 @@
 //! Configurations with limits in any place: one tenant `acme` with two keys, another one `globex`.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use crate::kit::config::{Gateway, digest};
 use crate::kit::daemon::Daemon;
 use crate::kit::upstream::Upstream;
@@ -123,29 +120,4 @@ impl Setup {
 fn alias(name: &str, pools: &[&str], limits: &str) -> String {
     let routes: Vec<_> = pools.iter().map(|pool| format!("{{ pool: {pool}, model: \"{MODEL}\" }}")).collect();
     format!("      {name}:\n        routes: [ {} ]\n        limits: {{ {limits} }}\n", routes.join(", "))
-}
-
-/// A directory that outlives one gateway process, and not the test.
-#[derive(Debug)]
-pub struct Folder(PathBuf);
-
-impl Folder {
-    pub fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("byname-state-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let folder = Path::new(&std::env::temp_dir()).join(name);
-        std::fs::create_dir_all(&folder).expect("a folder for the test's files");
-        Self(folder)
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // It is in the system's folder for what may vanish.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

@@ -216,7 +216,7 @@ fn what_passed_while_the_store_was_away_counts_when_it_is_back() {
 #[test]
 fn a_store_that_comes_back_empty_does_not_give_the_minute_away_again() {
     let (upstream, mut redis) = (quick(), Redis::start());
-    let setup = setup(&upstream, &redis, "20ms").alias("general", &["main"], "requests_per_minute: 100");
+    let setup = setup(&upstream, &redis, "1s").alias("general", &["main"], "requests_per_minute: 100");
     let daemons = [setup.start(), setup.start()];
     daemons.iter().for_each(is_up);
     // Old enough to be believed.

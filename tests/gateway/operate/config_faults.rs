@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::daemons::{Process, Site};
 use super::reloads::{Field, finish, open};
-use super::table::Table;
 use super::upgrades::answers;
 use crate::kit::config::digest;
+use crate::kit::table::Table;
 use crate::kit::{KEY, ports};
 
 /// What becomes of a fault one way.
@@ -135,7 +135,7 @@ fn holds(text: &str, words: &str) -> bool {
 
 /// Removes what the fault before has left.
 fn tidy(site: &Site) {
-    for entry in fs::read_dir(&site.folder).expect("our own folder").map_while(Result::ok) {
+    for entry in fs::read_dir(&*site.folder).expect("our own folder").map_while(Result::ok) {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name == "run" || name.starts_with("events") {
             continue;
@@ -163,7 +163,8 @@ fn is_root() -> bool {
 
 #[test]
 fn fifty_faults_are_told_three_ways_and_nothing_else_changes() {
-    let mut table = Table::new("Faults of a configuration: 50 cases, by -t, at a start and on a reload");
+    let title = "Faults of a configuration: 50 cases, by -t, at a start and on a reload";
+    let mut table = Table::new(title, "OPERATE");
     let mut ground = Ground::new();
     let stream = open(&ground.serving, "general");
     files(&mut table, &mut ground);
@@ -175,7 +176,7 @@ fn fifty_faults_are_told_three_ways_and_nothing_else_changes() {
     table.case("CF-50", "written in place while it is read, 60 times", || written_in_place(&ground));
     drop(ground.process);
     drop(stream);
-    table.done((1..=50).map(|number| format!("CF-{number:02}")));
+    table.done("CF", 50);
 }
 
 /// The stream that was open all the time is whole, whatever was refused.

@@ -1,18 +1,19 @@
 //! Processes that share a configuration file and a run directory, so that one can take over from the other.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::kit::client::Client;
 use crate::kit::config::digest;
+use crate::kit::folder::Folder;
 use crate::kit::{DEADLINE, KEY, ports};
 
 /// A folder with a configuration, and the addresses in it.
 pub struct Site {
-    pub folder: PathBuf,
+    pub folder: Folder,
     pub listen: SocketAddr,
     pub admin: SocketAddr,
     /// Environment variables of every process here.
@@ -27,11 +28,7 @@ pub struct Process {
 
 impl Site {
     pub fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("byname-site-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).expect("a folder for the test's files");
-        Self { folder, listen: ports::free(), admin: ports::free(), env: Vec::new() }
+        Self { folder: Folder::new("site"), listen: ports::free(), admin: ports::free(), env: Vec::new() }
     }
 
     pub fn config(&self) -> PathBuf {
@@ -63,7 +60,7 @@ impl Site {
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_byname"));
         command
-            .current_dir(&self.folder)
+            .current_dir(&*self.folder)
             .env("RUNTIME_DIRECTORY", self.folder.join("run"))
             .env_remove("NOTIFY_SOCKET")
             .env_remove("INVOCATION_ID")
@@ -134,12 +131,6 @@ impl Site {
         let values =
             page.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit_once(' '));
         values.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -220,17 +211,4 @@ pub fn signal(pid: u32, name: &str) {
 
 pub fn pause() {
     std::thread::sleep(Duration::from_millis(5));
-}
-
-/// So many KiB of a process are in memory.
-pub fn resident(pid: u32) -> u64 {
-    let status =
-        std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-}
-
-/// How many files and sockets a process has open.
-pub fn open_files(pid: u32) -> usize {
-    std::fs::read_dir(Path::new("/proc").join(pid.to_string()).join("fd")).map_or(0, Iterator::count)
 }

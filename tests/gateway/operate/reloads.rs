@@ -5,12 +5,13 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use super::crowd::{self, Answer, Fate, Shorts, faults};
-use super::daemons::{Process, Site, pause, resident};
+use super::daemons::{Process, Site, pause};
 use super::farm::{Farm, Pace};
-use super::table::Table;
 use crate::downstream::parts::paused;
 use crate::kit::client::{Client, ask, ask_stream, chat_request};
 use crate::kit::config::digest;
+use crate::kit::process::memory;
+use crate::kit::table::Table;
 use crate::kit::upstream::Upstream;
 use crate::kit::{KEY, KEY_GLOBEX};
 
@@ -308,9 +309,9 @@ pub fn cases(table: &mut Table) {
             |times: usize| (0..times).for_each(|_| assert!(reload_by_socket(&site).starts_with("ok ")));
         // The allocator takes its time to settle.
         some(1500);
-        let before = resident(process.pid());
+        let before = memory(process.pid()) / 1024;
         some(1500);
-        let after = resident(process.pid());
+        let after = memory(process.pid()) / 1024;
         let per_reload = (after as f64 - before as f64) / 1500.0;
         assert_eq!(site.status()["configuration"]["in_use"], 1, "old configurations are kept");
         assert!(per_reload <= 4.0, "{before} KiB, then {after} KiB");

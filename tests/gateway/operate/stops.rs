@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::daemons::Site;
 use super::reloads::{Field, finish, open, serving};
-use super::table::Table;
 use super::upgrades::answers;
 use crate::kit::KEY;
 use crate::kit::client::{Client, ask, chat_request};
+use crate::kit::table::Table;
 
 pub fn cases(table: &mut Table) {
     table.case("RL-19", "TERM with streams shorter and longer than `drain`", || {

@@ -4,10 +4,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use super::crowd::{self, Shorts, faults};
-use super::daemons::{Process, Site, open_files, pause, signal};
+use super::daemons::{Process, Site, pause, signal};
 use super::reloads::{Field, finish, open, serving};
-use super::table::Table;
 use crate::kit::client::{Client, ask};
+use crate::kit::process::descriptors;
+use crate::kit::table::Table;
 
 pub fn cases(table: &mut Table) {
     table.case("RL-15", "10 upgrades, 100 open streams, 200 requests/s", ten_upgrades);
@@ -65,14 +66,14 @@ pub fn cases(table: &mut Table) {
         let field = Field::new(1, 1);
         let (site, mut process) = serving(&field, "");
         answers(&site);
-        let before = open_files(process.pid());
+        let before = descriptors(process.pid());
         for _ in 0..20 {
             let next = site.start(&["--upgrade"]);
             assert_eq!(process.wait(Duration::from_secs(10)).code(), Some(0));
             process = next;
             answers(&site);
         }
-        let after = open_files(process.pid());
+        let after = descriptors(process.pid());
         let left = std::fs::read_dir(site.folder.join("run")).expect("the run directory").count();
         assert!(after <= before + 3, "{before} open files, then {after}");
         assert_eq!(left, 2, "files in the run directory");

@@ -1,4 +1,4 @@
-//! What is about the process: configurations that are refused, its pages, logs and files, and its end.
+//! What is about the process: configurations that are refused, its pages, logs, spans and files, and its end.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ use super::scene::{Scene, Token, tokens};
 use super::search::{Reader, find};
 use super::{EACH, Row};
 use crate::kit::process::soon;
+
+const SPANS: &str = "spans, as OTLP";
 
 /// A secret in each place where one may be written by mistake: in these ways of being told of it.
 pub fn refused_configurations(scene: &Scene) -> Row {
@@ -91,6 +93,7 @@ pub fn surfaces(scene: &Scene) -> (String, Vec<String>) {
     // The log's writer lets lines gather for a moment.
     std::thread::sleep(Duration::from_millis(300));
     let page = |path: &str| scene.daemon.ask_admin(path).everything().into_bytes();
+    let spans = spans(scene);
     let run: Vec<u8> = files(&scene.daemon.config().with_file_name("run")).concat();
     let all = [
         ("/metrics", page("/metrics")),
@@ -99,6 +102,7 @@ pub fn surfaces(scene: &Scene) -> (String, Vec<String>) {
         ("/healthz", page("/healthz")),
         ("stdout", scene.daemon.stdout().into_bytes()),
         ("stderr, at trace", scene.daemon.stderr().into_bytes()),
+        (SPANS, spans),
         ("the run directory", run),
         ("the command line", proc("cmdline")),
         ("the environment", proc("environ")),
@@ -108,7 +112,8 @@ pub fn surfaces(scene: &Scene) -> (String, Vec<String>) {
     for (surface, bytes) in all {
         // Backends as the operator has named them are meant; not a word more.
         let (rest, named) = scene.unnamed(&bytes);
-        let reader = if surface == "/status" { Reader::Page } else { Reader::Operator };
+        // They tell which model was asked, as the page does.
+        let reader = if ["/status", SPANS].contains(&surface) { Reader::Page } else { Reader::Operator };
         let hit = find(rest.as_bytes(), reader);
         let _ = writeln!(
             text,
@@ -119,6 +124,16 @@ pub fn surfaces(scene: &Scene) -> (String, Vec<String>) {
         wrong.extend(hit.map(|hit| format!("{surface}: {hit:?}")));
     }
     (text, wrong)
+}
+
+/// All spans that were sent, a trace of each request.
+fn spans(scene: &Scene) -> Vec<u8> {
+    let traces = |outcome| scene.daemon.metric_sum("byname_traces_total", &[("outcome", outcome)]);
+    let requests = scene.daemon.metric_sum("byname_requests_total", &[]);
+    let all_are_there = || traces("sent") + traces("dropped") + traces("failed") >= requests;
+    assert!(soon(crate::kit::DEADLINE, all_are_there), "traces are missing");
+    assert_eq!((traces("dropped"), traces("failed")), (0.0, 0.0), "of {requests} traces");
+    scene.collector.posts().into_iter().flat_map(|post| post.body).collect()
 }
 
 fn said_by_help() -> Vec<u8> {

@@ -7,7 +7,7 @@
 
 mod answer; // an answer with room for a word in every place
 mod canary; // the words and their writings
-mod gateway; // what is about the process: configurations, pages, logs, files, its end
+mod gateway; // what is about the process: configurations, pages, logs, spans, files, its end
 mod odd; // places that are in no answer
 mod places; // places that are in an answer
 mod relay; // what a gateway must not be
@@ -16,7 +16,6 @@ mod search; // looking for the words
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -28,6 +27,7 @@ use self::relay::{Ends, Target};
 use self::scene::{Scene, Token, ask, ask_h2, tokens};
 use self::search::{Hit, Reader, find};
 use crate::kit::h2::H2Client;
+use crate::kit::table::{Only, tell};
 
 /// How many places there are.
 const PLACES: usize = 64;
@@ -62,9 +62,8 @@ fn names() -> BTreeMap<usize, &'static str> {
 }
 
 fn chosen() -> Vec<usize> {
-    let only = std::env::var("ORACLE").unwrap_or_default();
-    let only: Vec<usize> = only.split(',').filter_map(|place| place.parse().ok()).collect();
-    names().into_keys().filter(|place| only.is_empty() || only.contains(place)).collect()
+    let only = Only::of("ORACLE");
+    names().into_keys().filter(|place| only.has(&place.to_string())).collect()
 }
 
 /// What a place is asked with: a completion, or in turn the ways of asking for models.
@@ -126,11 +125,6 @@ impl Row {
 fn status(answer: &[u8]) -> String {
     let head = String::from_utf8_lossy(&answer[..answer.len().min(12)]).into_owned();
     head.split(' ').nth(1).unwrap_or("none").to_owned()
-}
-
-/// Past the harness, which keeps back what a test that passes prints.
-fn tell(text: &str) {
-    std::io::stdout().write_all(text.as_bytes()).expect("the output is open");
 }
 
 #[test]

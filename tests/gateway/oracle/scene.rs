@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::answer::{Answer, Mode};
@@ -11,9 +10,11 @@ use super::canary::{KINDS, OTHER, PROMPT, ROUTED, Writing};
 use super::odd::{self, Odd};
 use super::places::{Word, places};
 use crate::kit::client::request;
+use crate::kit::collector::Collector;
 use crate::kit::config::{Gateway, digest};
 use crate::kit::daemon::Daemon;
 use crate::kit::dns::{Dns, Record};
+use crate::kit::folder::Folder;
 use crate::kit::h2::H2Client;
 use crate::kit::upstream::Upstream;
 use crate::kit::{DEADLINE, KEY, KEY_GLOBEX};
@@ -86,9 +87,11 @@ pub struct Scene {
     pub daemon: Daemon,
     pub main: Upstream,
     pub odd: Vec<Odd>,
+    /// Who gets the spans of all requests.
+    pub collector: Collector,
     /// What the main backend has answered.
     pub planted: Arc<Mutex<HashSet<(usize, usize, usize)>>>,
-    folder: PathBuf,
+    _folder: Folder,
     _dns: Dns,
 }
 
@@ -110,17 +113,15 @@ impl Scene {
         });
         dns.set(&main_host(), Record::Addresses(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], 60));
         let odd = odd::all(&dns);
-        let folder = std::env::temp_dir().join(format!(
-            "byname-test-oracle-{}-{}",
-            std::process::id(),
-            main.addr().port()
-        ));
-        std::fs::create_dir_all(&folder).expect("a folder for the test's files");
+        let folder = Folder::new("test-oracle");
         let secret = folder.join("upstream.key");
         std::fs::write(&secret, KINDS.map(|(_, word)| word).join("-")).expect("a file");
-        let text = config(&main, &odd, &dns, &secret.display().to_string());
+        let secret = secret.display().to_string();
+        let collector = Collector::start(&[200]);
+        let more = format!("sample: 100%, headers: {{ x-key: {{ file: \"{secret}\" }} }}");
+        let text = config(&main, &odd, &dns, &secret) + &collector.section(&more) + "\n";
         let daemon = Gateway::new().config_text(&text).env("BYNAME_LOG", "trace").start();
-        Self { daemon, main, odd, planted, folder, _dns: dns }
+        Self { daemon, main, odd, collector, planted, _folder: folder, _dns: dns }
     }
 
     /// Whether the backend has said what it was asked for.
@@ -151,12 +152,6 @@ impl Scene {
         // The longest first, so that none is cut in two.
         names.sort_by_key(|name| std::cmp::Reverse(name.len()));
         names
-    }
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -19,7 +19,10 @@ struct Row {
 }
 
 const CAUGHT: &[Row] = &[
-    Row { says: "capitals, of any script", texts: &["BOMB", "Bomb", "БОМБА", "Project FALCON"] },
+    Row {
+        says: "capitals, of any script, and other forms of a letter that Unicode's case folding knows",
+        texts: &["BOMB", "Bomb", "БОМБА", "Project FALCON", "б\u{1c82}мба"],
+    },
     Row {
         says: "full width, half width and other compatible forms (NFKC)",
         texts: &["ｂｏｍｂ", "ＢＯＭＢ", "𝐛𝐨𝐦𝐛", "𝓑𝓸𝓶𝓫", "ⓑⓞⓜⓑ", "ᵇᵒᵐᵇ", "ﾊﾌﾞ", "１２３-45-6789"],
@@ -52,7 +55,13 @@ const CAUGHT: &[Row] = &[
     },
     Row {
         says: "white space of any kind and length inside of a phrase",
-        texts: &["make  a plan", "make\na\r\n\tplan", "make\u{a0}a\u{3000}plan", "project\u{2028}falcon"],
+        texts: &[
+            "make  a plan",
+            "make\na\r\n\tplan",
+            "make\u{a0}a\u{3000}plan",
+            "make\u{2800}a\u{3164}plan",
+            "project\u{2028}falcon",
+        ],
     },
     Row { says: "a kana and its voice mark apart", texts: &["ハフ\u{3099}", "ハフ゛", "ﾊフﾞ"] },
     Row {

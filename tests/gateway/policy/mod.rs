@@ -2,6 +2,8 @@
 
 mod answers; // what answers may not say, whole and streamed
 mod corpus; // evasions, one by one, as the README tells of them
+mod failing; // a moderator that fails is heard of
+mod judged; // what of a request a moderator is asked about
 mod moderator; // a service that is asked besides
 mod places; // every place of a request is looked at
 mod prompts; // where in a request something is looked for

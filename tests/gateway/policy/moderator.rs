@@ -10,28 +10,32 @@ use super::{ask, assert_blocked};
 use crate::kit::answers::{json_answer, sse_answer};
 use crate::kit::client::{ask_stream, chat_request};
 use crate::kit::script::{Step, whole};
-use crate::kit::upstream::Upstream;
+use crate::kit::upstream::{Seen, Upstream};
 use crate::kit::{DEADLINE, KEY, sse};
 
-fn model() -> Upstream {
+pub(super) fn model() -> Upstream {
     Upstream::start(|seen| if seen.wants_stream() { sse_answer(&["o", "k"]) } else { json_answer("ok") })
 }
 
 /// A moderator that flags what has `bad` in it.
-fn strict() -> Upstream {
-    Upstream::start(|seen| verdict(seen.text().contains("bad")))
+pub(super) fn strict() -> Upstream {
+    Upstream::start(|seen| verdict(seen, seen.text().contains("bad")))
 }
 
-fn verdict(flagged: bool) -> Vec<Step> {
-    let body = json!({"id": "modr-1", "model": "m", "results": [{"flagged": false}, {"flagged": flagged, "categories": {}}]});
+/// An answer with a result for each text, the last of which is flagged or not.
+pub(super) fn verdict(seen: &Seen, flagged: bool) -> Vec<Step> {
+    let texts = seen.json()["input"].as_array().map_or(0, Vec::len);
+    let mut results = vec![json!({"flagged": false}); texts.saturating_sub(1)];
+    results.push(json!({"flagged": flagged, "categories": {}}));
+    let body = json!({"id": "modr-1", "model": "m", "results": results});
     whole(200, &[("Content-Type", "application/json")], &body.to_string())
 }
 
-fn asked(moderator: &Upstream, more: &str) -> String {
+pub(super) fn asked(moderator: &Upstream, more: &str) -> String {
     format!("moderator: {{ url: \"http://{}/v1/moderations\"{more} }}", moderator.addr())
 }
 
-fn outcomes(daemon: &crate::kit::daemon::Daemon, outcome: &str) -> f64 {
+pub(super) fn outcomes(daemon: &crate::kit::daemon::Daemon, outcome: &str) -> f64 {
     daemon.metric_sum("byname_moderations_total", &[("policy", "p"), ("outcome", outcome)])
 }
 
@@ -48,14 +52,13 @@ fn it_is_asked_what_messages_say_in_the_words_of_its_api() {
     assert_eq!(daemon.client().chat(&body.to_string()).status, 200);
     let seen = &moderator.wait_requests(1)[0];
     assert_eq!(seen.head.first, "POST /v1/moderations HTTP/1.1");
-    assert_eq!(seen.json(), json!({"model": "omni", "input": ["be kind", "one two"]}));
+    assert_eq!(seen.json(), json!({"model": "omni", "input": ["be kind", "one two", "n"]}));
     assert_eq!(seen.header("authorization"), Some("Bearer s3cret"));
     assert_eq!(seen.header("content-type"), Some("application/json"));
     assert_eq!(seen.header("host"), Some(moderator.addr().to_string().as_str()));
     assert!(!String::from_utf8_lossy(&seen.head.raw).contains(KEY));
-    // Its connection is kept.
     assert_eq!(daemon.client().chat(&ask("more")).status, 200);
-    assert_eq!((moderator.wait_requests(2).len(), moderator.connections()), (2, 1));
+    moderator.wait_requests(2);
     assert_eq!((outcomes(&daemon, "clean"), outcomes(&daemon, "flagged")), (2.0, 0.0));
     assert_eq!(daemon.metric_sum("byname_moderation_seconds_count", &[("policy", "p")]), 2.0);
     // The other alias asks nobody.
@@ -88,7 +91,7 @@ fn nothing_leaves_before_it_has_answered_and_the_model_works_meanwhile() {
     let model = model();
     let moderator = Upstream::start(|seen| {
         let mut steps = vec![Step::Wait(if seen.index == 0 { "whole" } else { "stream" })];
-        steps.extend(verdict(false));
+        steps.extend(verdict(seen, false));
         steps
     });
     let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 30s")).start();
@@ -122,12 +125,14 @@ fn a_flag_ends_a_model_that_still_works() {
 /// Every way in which a moderator can fail.
 fn failures() -> Vec<(&'static str, &'static str, Upstream)> {
     let json = [("Content-Type", "application/json")];
+    let two = json!({"results": [{"flagged": false}, {"flagged": false}]}).to_string();
     vec![
         ("refused", "error", Upstream::refusing()),
         ("500", "error", Upstream::always(whole(500, &json, "{}"))),
         ("429", "error", Upstream::always(whole(429, &json, "{}"))),
         ("no JSON", "error", Upstream::always(whole(200, &json, "{nonsense"))),
         ("no results", "error", Upstream::always(whole(200, &json, r#"{"results":[]}"#))),
+        ("two results for one text", "error", Upstream::always(whole(200, &json, &two))),
         ("too much", "error", Upstream::always(whole(200, &json, &" ".repeat(300_000)))),
         ("closed", "error", Upstream::always(vec![Step::Close])),
         ("silent", "timeout", Upstream::always(vec![Step::Stall])),
@@ -156,21 +161,28 @@ fn without_its_word_requests_are_refused_or_pass_as_configured() {
 }
 
 #[test]
-fn a_kept_connection_that_is_dead_is_no_failure() {
+fn an_answer_too_many_is_nobodys() {
     let model = model();
-    let moderator = Upstream::start(|seen| {
-        let mut steps = verdict(false);
-        if seen.index == 0 {
-            steps.extend([Step::Pause(Duration::from_millis(200)), Step::Reset]);
-        }
-        steps
-    });
-    let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 8s")).start();
-    assert_eq!(daemon.client().chat(&ask("one")).status, 200);
-    assert_eq!(daemon.client().chat(&ask("two")).status, 200);
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(daemon.client().chat(&ask("three")).status, 200);
-    assert_eq!(outcomes(&daemon, "clean"), 3.0);
+    for (name, pause) in [("at once", 0), ("a moment later", 300)] {
+        // The second answer to the first question is there before the second question has one.
+        let moderator = Upstream::start(move |seen| {
+            let mut steps = verdict(seen, seen.text().contains("bad"));
+            if seen.index == 0 {
+                steps.push(Step::Pause(Duration::from_millis(pause)));
+                steps.extend(verdict(seen, false));
+            }
+            steps
+        });
+        let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 8s")).start();
+        let statuses: Vec<u16> =
+            ["hello", "bad", "bad", "bad"].map(|text| daemon.client().chat(&ask(text)).status).to_vec();
+        assert_eq!(statuses, [200, 403, 403, 403], "{name}");
+        // Nor does a connection serve twice; it is closed, too, when the moderator does not.
+        assert_eq!(moderator.connections(), 4, "{name}");
+        let seen = &moderator.requests();
+        assert!(seen.iter().all(|seen| seen.header("connection") == Some("close")), "{name}");
+        assert!((0..4).all(|request| moderator.wait_closed(request, DEADLINE)), "{name}");
+    }
 }
 
 #[test]
@@ -186,12 +198,49 @@ fn a_client_that_leaves_is_noticed_while_a_moderator_is_silent() {
 }
 
 #[test]
+fn a_client_that_leaves_is_noticed_while_a_finished_answer_waits() {
+    for body in [ask("hello"), ask_stream("general")] {
+        let (model, moderator) = (model(), Upstream::always(vec![Step::Stall]));
+        let more = ", timeout: 60s";
+        let daemon =
+            Setup::new(&[&model], &asked(&moderator, more)).alias("limits: { concurrent: 1 }").start();
+        let mut client = daemon.client();
+        client.send(&chat_request(KEY, &body));
+        model.wait_requests(1);
+        moderator.wait_requests(1);
+        // The answer is there, and waits.
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(client.nothing_yet());
+        assert_eq!(daemon.client().chat(&ask("hello")).status, 429);
+        drop(client);
+        let lines = daemon.log_lines(2);
+        assert_eq!((&lines[1]["status"], lines[1].get("reason")), (&json!(499), None), "{body}");
+        // Its slot is free again.
+        let mut client = daemon.client();
+        client.send(&chat_request(KEY, &body));
+        moderator.wait_requests(2);
+    }
+}
+
+#[test]
+fn a_finished_answer_waits_no_longer_than_the_request_may_take() {
+    for body in [ask("hello"), ask_stream("general")] {
+        let (model, moderator) = (model(), Upstream::always(vec![Step::Stall]));
+        let daemon =
+            Setup::new(&[&model], &asked(&moderator, ", timeout: 60s")).silence("2s").total("2s").start();
+        let answer = daemon.client().chat(&body);
+        assert_eq!((answer.status, &answer.json()["error"]["code"]), (502, &json!("upstream_unavailable")));
+        assert_eq!(daemon.log_lines(1)[0]["reason"], "total_timeout", "{body}");
+    }
+}
+
+#[test]
 fn a_failing_model_is_told_of_whatever_the_moderator_says() {
     let json = [("Content-Type", "application/json")];
     let model = Upstream::always(whole(500, &json, "{}"));
-    let moderator = Upstream::start(|_| {
+    let moderator = Upstream::start(|seen| {
         let mut steps = vec![Step::Wait("never")];
-        steps.extend(verdict(false));
+        steps.extend(verdict(seen, false));
         steps
     });
     let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 30s")).start();

@@ -69,6 +69,21 @@ fn a_long_prompt_is_read_to_its_end() {
     assert_eq!(daemon.client().chat(&ask(&format!("{long}a book"))).status, 200);
 }
 
+/// Texts that lead the automaton to ever new states take more work than is done beside everything else.
+#[test]
+fn a_short_prompt_that_nearly_matches_all_the_time_is_read_to_its_end() {
+    let upstream = parrot();
+    let daemon = Setup::new(&[&upstream], "deny: [ '[ab]{2}.{0,200}[xy]z' ]").start();
+    let mut random = 7_u64;
+    let letters = (0..20_000).map(|_| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        ['a', 'b', 'c', ' '][(random >> 62) as usize]
+    });
+    let text: String = letters.collect();
+    assert_eq!(daemon.client().chat(&ask(&text)).status, 200);
+    assert_blocked(&daemon.client().chat(&ask(&format!("{text}aaxz"))), "aaxz");
+}
+
 #[test]
 fn a_prompt_that_is_too_long_is_told_so() {
     let upstream = parrot();

@@ -12,9 +12,12 @@ pub struct Setup {
     policy: String,
     alias: String,
     tenant: String,
+    server: String,
     environment: Vec<(String, String)>,
     /// How long a backend may be silent.
     silence: &'static str,
+    /// How long a request may take.
+    total: &'static str,
 }
 
 impl Setup {
@@ -26,8 +29,10 @@ impl Setup {
             policy: policy.to_owned(),
             alias: String::new(),
             tenant: String::new(),
+            server: String::new(),
             environment: Vec::new(),
             silence: "8s",
+            total: "30s",
         }
     }
 
@@ -43,6 +48,12 @@ impl Setup {
         self
     }
 
+    /// A line of the server.
+    pub fn server(mut self, line: &str) -> Self {
+        self.server.push_str(&format!("  {line}\n"));
+        self
+    }
+
     /// An environment variable of the process.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -55,13 +66,19 @@ impl Setup {
         self
     }
 
+    /// How long a whole request may take: `1s`.
+    pub fn total(mut self, duration: &'static str) -> Self {
+        self.total = duration;
+        self
+    }
+
     pub fn gateway(&self) -> Gateway {
-        let Self { backends, policy, alias, tenant, environment, silence } = self;
+        let Self { backends, policy, alias, tenant, server, environment, silence, total } = self;
         let routes = format!("routes: [ {{ pool: main, model: \"{MODEL}\" }} ]");
         let gateway = Gateway::new().config_text(&format!(
-            "server:\n  listen: \"{{listen}}\"\n  admin: \"{{admin}}\"\npools:\n  main:\n    \
+            "server:\n  listen: \"{{listen}}\"\n  admin: \"{{admin}}\"\n{server}pools:\n  main:\n    \
              backends: [ {} ]\n    balance: round_robin\n    \
-             timeouts: {{ connect: 2s, first_byte: {silence}, idle: {silence}, total: 30s }}\n\
+             timeouts: {{ connect: 2s, first_byte: {silence}, idle: {silence}, total: {total} }}\n\
              policies:\n  p: {{ {policy} }}\ntenants:\n  acme:\n{tenant}    \
              keys:\n      web: {{ sha256: \"{}\" }}\n    models:\n      \
              general:\n        policy: p\n        {routes}\n{alias}      free:\n        {routes}\n",

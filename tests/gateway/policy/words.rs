@@ -7,29 +7,28 @@ use super::setup::Setup;
 use super::{ask, assert_blocked, parrot};
 use crate::kit::DEADLINE;
 use crate::kit::daemon::Daemon;
+use crate::kit::folder::Folder;
 
-/// A file of words next to the configuration of a gateway that has it.
-fn start(words: &str) -> (Daemon, std::path::PathBuf) {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("byname-words-{}-{}.txt", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let file = std::env::temp_dir().join(name);
+/// A gateway, and the folder with its file of words.
+fn start(words: &str) -> (Daemon, Folder) {
+    let folder = Folder::new("words");
+    let file = folder.join("words.txt");
     std::fs::write(&file, words).expect("a file for the words");
     let upstream = Box::leak(Box::new(parrot()));
     let policy = format!("deny: [ {{ words_file: {} }} ]", file.display());
-    (Setup::new(&[upstream], &policy).start(), file)
+    (Setup::new(&[upstream], &policy).start(), folder)
 }
 
 #[test]
 fn a_file_is_read_at_the_start_and_again_on_a_reload() {
-    let (daemon, file) = start("# not these\nbomb\n\nmake a plan\r\n");
+    let (daemon, folder) = start("# not these\nbomb\n\nmake a plan\r\n");
+    let file = folder.join("words.txt");
     assert_blocked(&daemon.client().chat(&ask("a bomb")), "bomb");
     assert_blocked(&daemon.client().chat(&ask("make a\nplan")), "make a plan");
     assert_eq!(daemon.client().chat(&ask("# not these, a knife")).status, 200);
 
     std::fs::write(&file, "knife\n").expect("a file for the words");
-    daemon.signal("HUP");
-    daemon.wait_metric("byname_config_generation", 2.0);
+    daemon.reload();
     assert_blocked(&daemon.client().chat(&ask("a knife")), "knife");
     assert_eq!(daemon.client().chat(&ask("a bomb")).status, 200);
 
@@ -44,14 +43,14 @@ fn a_file_is_read_at_the_start_and_again_on_a_reload() {
         assert!(since.elapsed() < DEADLINE, "{place} is not in\n{}", daemon.stderr());
         std::thread::sleep(Duration::from_millis(5));
     }
-    let _ = std::fs::remove_file(file);
 }
 
 #[test]
 fn a_file_that_is_not_there_is_told_before_the_start() {
     let upstream = parrot();
     let gateway = Setup::new(&[&upstream], "deny: [ { words_file: /nowhere/words.txt } ]").gateway();
-    let file = std::env::temp_dir().join(format!("byname-words-{}.yaml", std::process::id()));
+    let folder = Folder::new("words");
+    let file = folder.join("byname.yaml");
     let text = gateway.text("127.0.0.1:8080".parse().unwrap(), "127.0.0.1:9090".parse().unwrap());
     std::fs::write(&file, text).expect("a configuration");
     let output = Command::new(env!("CARGO_BIN_EXE_byname"))
@@ -63,5 +62,4 @@ fn a_file_that_is_not_there_is_told_before_the_start() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(64), "{told}");
     assert!(told.contains(": policies.p.deny[0].words_file: /nowhere/words.txt: No such file"), "{told}");
-    let _ = std::fs::remove_file(file);
 }

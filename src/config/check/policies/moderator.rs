@@ -4,11 +4,12 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::super::secret::{self, secret};
+use super::modalities;
 use crate::config::at::{At, one_of};
 use crate::config::complaint::{Complaints, Told};
 use crate::config::form::{Field, Form, may, must};
 use crate::config::naming::{MAX_MODEL, free_text};
-use crate::config::plan::{ModeratorPlan, OnFailure};
+use crate::config::plan::{Allowed, ModeratorPlan, OnFailure};
 use crate::config::units::{TICK, duration};
 use crate::config::url::{BaseUrl, base_url};
 use crate::names::ModelName;
@@ -17,9 +18,16 @@ pub(in crate::config::check) const FIELDS: &[Field] = &[
     must("url", Form::Like("^[Hh][Tt][Tt][Pp][Ss]?://"), "of the endpoint, all of it"),
     may("key", secret::FORM, "what we authenticate with"),
     may("model", Form::Text, "whom it is to ask; its own choice unless written"),
+    may(
+        "modalities",
+        Form::List(&Form::Words(MODALITIES), 1),
+        "what it can judge; text alone unless written",
+    ),
     may("timeout", Form::Duration, "for its word"),
-    may("on_failure", Form::Words(&["block", "allow"]), "what its silence means"),
+    may("on_failure", Form::Words(&["block", "allow"]), "what its silence means, and what it cannot judge"),
 ];
+const MODALITIES: &[&str] = &["text", "image"];
+const TEXT: Allowed = Allowed { image: false, audio: false, file: false };
 const TIMEOUT: Duration = Duration::from_secs(1);
 const TIMEOUT_BOUNDS: RangeInclusive<Duration> = TICK..=Duration::from_secs(60);
 const ON_FAILURE: [(&str, OnFailure); 2] = [("block", OnFailure::Block), ("allow", OnFailure::Allow)];
@@ -33,6 +41,7 @@ pub(super) fn moderator(at: &At<'_>, out: &mut Complaints) -> Result<ModeratorPl
     let model = fields.or("model", None, out, |at, out| {
         free_text(at, MAX_MODEL, out).map(|model| Some(ModelName::new(model)))
     });
+    let media = fields.or("modalities", TEXT, out, |at, out| modalities(at, MODALITIES, out));
     let timeout = fields.or("timeout", TIMEOUT, out, |at, out| duration(at, TIMEOUT_BOUNDS, out));
     let on_failure =
         fields.or("on_failure", OnFailure::Block, out, |at, out| one_of(at, "way to fail", &ON_FAILURE, out));
@@ -44,6 +53,7 @@ pub(super) fn moderator(at: &At<'_>, out: &mut Complaints) -> Result<ModeratorPl
         path,
         key: key?,
         model: model?,
+        media: media?,
         timeout: timeout?,
         on_failure: on_failure?,
     })
@@ -77,6 +87,7 @@ mod tests {
             path: "/v1/moderations".to_owned(),
             key: None,
             model: None,
+            media: TEXT,
             timeout: Duration::from_secs(1),
             on_failure: OnFailure::Block,
         };
@@ -86,8 +97,7 @@ mod tests {
 
     #[test]
     fn every_part_can_be_written_within_its_bounds() {
-        let text =
-            "{ url: 'http://[::1]:8080/m', key: { env: K }, model: omni, timeout: 60s, on_failure: allow }";
+        let text = "{ url: 'http://[::1]:8080/m', key: { env: K }, model: omni, modalities: [text, image], timeout: 60s, on_failure: allow }";
         let read = reading(text, moderator).unwrap();
         assert_eq!((read.scheme, read.host.as_str(), read.port), (Scheme::Http, "::1", 8080));
         assert_eq!(
@@ -95,7 +105,16 @@ mod tests {
             (Some(SecretRef::Env("K".to_owned())), Some(ModelName::new("omni")))
         );
         assert_eq!((read.timeout, read.on_failure), (Duration::from_secs(60), OnFailure::Allow));
-        for bad in ["timeout: 0s", "timeout: 61s", "on_failure: ignore", "model: ''", "key: hunter2"] {
+        assert_eq!(read.media, Allowed { image: true, ..TEXT });
+        for bad in [
+            "modalities: [image]",
+            "modalities: [text, audio]",
+            "timeout: 0s",
+            "timeout: 61s",
+            "on_failure: ignore",
+            "model: ''",
+            "key: hunter2",
+        ] {
             assert!(reading(&format!("{{ url: 'http://a/m', {bad} }}"), moderator).is_err(), "{bad}");
         }
     }

@@ -1,7 +1,29 @@
 //! Which characters are nothing to a reader, which may change with what follows, and which are all of a word.
 
-/// Whether a character shows nothing: the property Default_Ignorable_Code_Point, and control characters that
-/// are no white space.
+/// The usual letter for one that is only drawn in another way: of what `char::to_lowercase` leaves as it is, that is
+/// all that Unicode's case folding changes.
+pub(super) fn usual(c: char) -> char {
+    match c {
+        '\u{1c80}' => 'в',
+        '\u{1c81}' => 'д',
+        '\u{1c82}' => 'о',
+        '\u{1c83}' => 'с',
+        '\u{1c84}' | '\u{1c85}' => 'т',
+        '\u{1c86}' => 'ъ',
+        '\u{1c87}' => 'ѣ',
+        '\u{1c88}' => 'ꙋ',
+        _ => c,
+    }
+}
+
+/// White space, and what shows as such.
+pub(super) fn is_blank(c: char) -> bool {
+    // The pattern of Braille without dots, and the fillers of Hangul that are as wide as a letter.
+    c.is_whitespace() || matches!(c, '\u{2800}' | '\u{3164}' | '\u{ffa0}')
+}
+
+/// Whether a character shows nothing: the property Default_Ignorable_Code_Point, but for blanks, and control
+/// characters that are no white space.
 pub(super) fn is_invisible(c: char) -> bool {
     let control =
         matches!(c, '\0'..='\u{8}' | '\u{e}'..='\u{1f}' | '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}');
@@ -15,10 +37,8 @@ pub(super) fn is_invisible(c: char) -> bool {
             | 0x200b..=0x200f
             | 0x202a..=0x202e
             | 0x2060..=0x206f
-            | 0x3164
             | 0xfe00..=0xfe0f
             | 0xfeff
-            | 0xffa0
             | 0xfff0..=0xfffb
             | 0x1bca0..=0x1bca3
             | 0x1d173..=0x1d17a
@@ -176,7 +196,7 @@ mod tests {
         let (ignorable, control) = (property(r"\p{Default_Ignorable_Code_Point}"), property(r"\p{Cc}"));
         for c in all() {
             let annotation = ('\u{fff9}'..='\u{fffb}').contains(&c);
-            let due = ignorable(c) || annotation || (control(c) && !c.is_whitespace());
+            let due = (ignorable(c) && !is_blank(c)) || annotation || (control(c) && !c.is_whitespace());
             assert_eq!(is_invisible(c), due, "{c:?}");
         }
     }

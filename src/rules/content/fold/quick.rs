@@ -26,7 +26,7 @@ pub(super) const ASCII: [u8; 128] = {
 };
 
 /// What a character becomes if it is ASCII: itself, small; a blank; or [`NOTHING`].
-pub(super) fn ascii(c: char) -> Option<u8> {
+pub(in crate::rules::content) fn ascii(c: char) -> Option<u8> {
     ASCII.get(c as usize).copied()
 }
 

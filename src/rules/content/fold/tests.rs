@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
 use super::*;
 
@@ -21,6 +22,26 @@ fn case_width_and_compatible_forms_do_not_matter() {
     assert_alike(&["123", "１２３", "①②③", "¹²³"]);
     assert_alike(&["株式会社", "㍿"]);
     assert_alike(&["бомба", "БОМБА"]);
+}
+
+/// Unicode's own case folding, from the tables of another library.
+#[test]
+fn letters_that_differ_in_case_alone_are_the_same() {
+    let mut apart = Vec::new();
+    for c in '\0'..=char::MAX {
+        let mut class = ClassUnicode::new([ClassUnicodeRange::new(c, c)]);
+        class.case_fold_simple();
+        let folded = |c: char| fold(c.encode_utf8(&mut [0; 4]));
+        // Iota below a letter is a mark, and its capital a letter beside it.
+        class.difference(&ClassUnicode::new([ClassUnicodeRange::new('\u{345}', '\u{345}')]));
+        if c == '\u{345}' {
+            continue;
+        }
+        let others = class.iter().flat_map(|range| range.start()..=range.end());
+        apart.extend(others.filter(|other| folded(*other) != folded(c)).map(|other| (c, other)));
+    }
+    assert!(apart.is_empty(), "{apart:x?}");
+    assert_alike(&["вода", "\u{1c80}ода", "\u{1c80}о\u{1c81}а"]);
 }
 
 #[test]
@@ -88,6 +109,8 @@ fn any_run_of_white_space_is_one_blank() {
         "a \u{200b} b",
         "a\u{b}b",
         "a\u{85}b",
+        "a\u{2800}b",
+        "a\u{3164}\u{ffa0}b",
     ]);
     assert_eq!(fold("  a  "), " a ");
 }
@@ -181,8 +204,9 @@ proptest! {
 
     #[test]
     fn the_usual_forms_of_unicode_fold_alike(text in tricky()) {
-        // A spacing voice mark is a blank and a mark to Unicode; to us it is its kana's.
-        let text = text.replace(['゛', '゜'], "");
+        // A spacing voice mark is a blank and a mark to Unicode; to us it is its kana's. A filler that is as wide as
+        // a letter is one that has no width.
+        let text = text.replace(['゛', '゜', '\u{3164}', '\u{ffa0}'], "");
         for form in [text.nfc().collect::<String>(), text.nfd().collect(), text.nfkc().collect(), text.nfkd().collect()] {
             prop_assert_eq!(fold(&form), fold(&text), "{:?} of {:?}", form, text);
         }

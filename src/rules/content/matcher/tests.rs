@@ -89,7 +89,7 @@ fn an_expression_is_found_wherever_it_stands() {
 #[test]
 fn expressions_that_begin_with_anything_are_found_too() {
     let matcher = regexes(&[r"\w+ing the (king|queen)\b", r"(a|.b)c\b", r"\d+ dead", r"\b\w{3}\b-x"]);
-    assert_eq!(matcher.loose.len(), 4);
+    assert!(matcher.headed.is_none());
     for text in ["killing the king", "zbc", "ac", "12 dead", "the-x"] {
         assert!(matcher.finds(text), "{text}");
     }
@@ -123,6 +123,74 @@ fn simple_regex() -> impl Strategy<Value = String> {
     prop::collection::vec(atom, 1..6).prop_map(|atoms| atoms.concat())
 }
 
+/// The same, with places, and beginnings that several have.
+fn placed_regex() -> impl Strategy<Value = String> {
+    let atom = prop::sample::select(vec![
+        "a", "b", "ab", "[ab]", ".", "爆", "(a|bb)", "a{1,3}", "b?", "c", r"\b", r"\B", "^", "$", ".{0,3}",
+        r"\w", "か",
+    ]);
+    let begin = prop::sample::select(vec!["", "ab", "ab", r"\bab", "ab[bc]"]);
+    (begin, prop::collection::vec(atom, 1..5)).prop_map(|(begin, atoms)| begin.to_owned() + &atoms.concat())
+}
+
+#[test]
+fn expressions_that_begin_alike_cost_what_one_does() {
+    for (sources, text) in [
+        (
+            r"api[_ -]?key.{0,20}service@q",
+            "Put your api_key into the file; the api key is not the password. ",
+        ),
+        ("secret.{0,30}plan@x", "secret "),
+        ("secret.{0,30}plan@x", "the secret plan of secret plan1 plan2 "),
+    ] {
+        let sources: Vec<_> = (0..1000).map(|n| sources.replace('@', &n.to_string())).collect();
+        let matcher = regexes(&sources.iter().map(String::as_str).collect::<Vec<_>>());
+        let text = text.repeat(20_000 / text.len());
+        assert!(matcher.ways() < 60, "{}", matcher.ways());
+        let mut work = Work(20_000);
+        assert_eq!(matcher.walks(text.as_bytes(), &mut work), Ok(false), "{text:.80}");
+        // Who steps has no more than the ways to go on of one of them.
+        let mut work = Work(text.len() * 70);
+        assert_eq!(matcher.steps(text.as_bytes(), &mut work), Some(false), "{text:.80}");
+    }
+}
+
+#[test]
+fn expressions_that_begin_alike_and_go_on_in_many_ways_are_counted() {
+    let ways = |count: usize| {
+        let sources: Vec<_> = (0..count).map(|n| format!(r"\bsecret.{{0,{}}}plan{n}", n + 1)).collect();
+        regexes(&sources.iter().map(String::as_str).collect::<Vec<_>>()).ways()
+    };
+    assert!(ways(10) < 50 && (300..1000).contains(&ways(300)), "{} and {}", ways(10), ways(300));
+    assert_eq!(words(&["secret", "secrets"]).ways(), 0);
+}
+
+#[test]
+fn what_is_worked_out_is_remembered_and_no_more_than_fits() {
+    let matcher = regexes(&[
+        r".{1,500}bomb\b",
+        r"[a-z0-9]{1,64}@[a-z0-9.]{1,100}\.[a-z]{2,10}\b",
+        r"[ab]{2}.{0,200}[xy]z",
+    ]);
+    // An expression with ever new states is given up on, and the answer is the same.
+    let mut random = 7_u64;
+    let text: String = (0..60_000)
+        .map(|_| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            ['a', 'b', 'c', ' '][(random >> 60) as usize % 4]
+        })
+        .collect();
+    let walked = matcher.walks(text.as_bytes(), &mut { Work::ENDLESS });
+    assert_eq!(walked, Err(Halt::Crowded));
+    assert!(!matcher.finds(&text) && matcher.finds(&format!("{text}xz")));
+    assert!(matcher.finds_within(&text, &mut Work(10_000)).is_none());
+    // Others are read to the end with little work, after the first time with next to none.
+    let text = "aabombs a.b@c.d ".repeat(1_000);
+    let matcher = regexes(&[r".{1,500}bomb\b", r"[a-z0-9]{1,64}@[a-z0-9.]{1,100}\.[a-z]{2,10}\b"]);
+    assert_eq!(matcher.finds_within(&text, &mut Work(2_000_000)), Some(false));
+    assert_eq!(matcher.finds_within(&text, &mut Work(1_000)), Some(false));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -136,12 +204,43 @@ proptest! {
         prop_assume!(!taken.is_empty());
         let matcher = Matcher::new(patterns).unwrap();
         let folded = fold(&text);
-        let expected = taken.iter().any(|source| meta::Regex::new(source).unwrap().is_match(&folded));
+        let expected = taken.iter().any(|source| regex_automata::meta::Regex::new(source).unwrap().is_match(&folded));
         prop_assert_eq!(matcher.finds(&text), expected, "{:?} in {:?}", taken, text);
-        // The engine of streams, which asks no gate.
-        let mut scan = Scan::default();
-        let found = scan.feed(&matcher, folded.as_bytes(), 0, matcher.loose()).or_else(|| scan.finish(&matcher, folded.as_bytes()));
-        prop_assert_eq!(found.is_some(), expected);
+        // The engine of streams, which steps.
+        prop_assert_eq!(matcher.steps(folded.as_bytes(), &mut { Work::ENDLESS }), Some(expected));
+    }
+
+    #[test]
+    fn walking_and_stepping_find_the_same(
+        sources in prop::collection::vec(placed_regex(), 1..6),
+        text in prop_oneof!["[abc爆か ]{0,16}", "(ab|abc|ba| |爆|か|c){0,12}"],
+    ) {
+        let patterns: Vec<_> = sources.iter().filter_map(|source| Pattern::regex(source).ok()).collect();
+        prop_assume!(!patterns.is_empty());
+        let alone = patterns.iter().any(|pattern| Matcher::new(vec![pattern.clone()]).unwrap().finds(&text));
+        let matcher = Matcher::new(patterns).unwrap();
+        let folded = fold(&text);
+        let walked = matcher.walks(folded.as_bytes(), &mut { Work::ENDLESS });
+        prop_assert_eq!(walked, Ok(alone), "{:?} in {:?}", sources, text);
+        prop_assert_eq!(matcher.steps(folded.as_bytes(), &mut { Work::ENDLESS }), Some(alone));
+        // And again, with what was remembered.
+        prop_assert_eq!(matcher.walks(folded.as_bytes(), &mut { Work::ENDLESS }), Ok(alone));
+    }
+
+    /// What a reader of the expression would expect of a text as it was written.
+    #[test]
+    fn blanks_in_expressions_are_found_as_they_are_written(
+        atoms in prop::collection::vec(
+            prop::sample::select(vec!["a", "b", r"\s", r"\s+", r"\s*", " ", "(a |b)", r"\s?", r"[\s]{2,3}", r"(\s\sb|-)", r"\n\n"]),
+            1..7,
+        ),
+        text in "[ab \n\t-]{0,12}",
+    ) {
+        let source = atoms.concat();
+        let Ok(pattern) = Pattern::regex(&source) else { return Ok(()) };
+        if regex_automata::meta::Regex::new(&source).unwrap().is_match(&text) {
+            prop_assert!(Matcher::new(vec![pattern]).unwrap().finds(&text), "{:?} in {:?}", source, text);
+        }
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use super::super::matcher::Matcher;
 use super::*;
 
 fn regex(source: &str) -> Pattern {
@@ -55,6 +56,56 @@ fn sets_are_read_as_their_letters_are_folded() {
     assert!(matches(r"x\p{Lu}", "xa") && matches(r"x\w", "xé") && matches(r"x[\w-]", "xa"));
     assert!(matches(r"x\d", "x1") && !matches(r"x\d", "xa") && matches(r"x\S", "xa"));
     assert!(matches(r"x\s", "x ") && !matches(r"x\S", "x "));
+}
+
+#[test]
+fn blanks_that_follow_each_other_are_one() {
+    for (source, same) in [
+        (r"foo\s\sbaz", "foo baz"),
+        (r"foo \s+baz", "foo baz"),
+        (r"(foo )\s(\sbaz)", "foo baz"),
+        (r"x[\s]{2,4}y", "x y"),
+        (r"x\s*\s?y", "x ?y"),
+        (r"x\s*\s+y", "x y"),
+        (r"x(\s|  )+y", "x y"),
+        (r"x(\s|)y", "x ?y"),
+        (r"a\r\n\r\nx", "a x"),
+        (r"(foo |bar)\s+baz", "(?:foo |bar )baz"),
+        (r"(big )?\sbomb", "(?:big | )bomb"),
+        (r"(\w+\s){2}x", r"(?:\w+ ){2}x"),
+    ] {
+        assert_eq!(read(source), read(same), "{source}");
+    }
+    let found = |source: &str, text: &str| Matcher::new(vec![regex(source)]).unwrap().finds(text);
+    for (source, text) in [
+        (r"foo\s\sbaz", "foo  baz"),
+        (r"x[\s]{2,4}y", "x \n y"),
+        (r"x\s*\sy", "x y"),
+        (r"\s\s*bomb", "a bomb"),
+        (r"a(\s\s|-)b", "a\r\nb"),
+        (r"x\s( foo| bar)", "x  bar"),
+        (r"x\s( foo|bar)", "x bar"),
+        (r"x\s( foo|bar)", "x foo"),
+        (r"(a|b )\s+c", "b  c"),
+        (r"(a|b )\s+c", "a c"),
+    ] {
+        assert!(found(source, text), "{source} in {text:?}");
+    }
+}
+
+#[test]
+fn what_can_never_match_is_refused() {
+    for source in ["(?m)^BEGIN KEY$", "a(?m:$)b", "x|(?m)^y", r"(?Rm)a$"] {
+        assert!(flaw(source).starts_with("asks where a line begins or ends"), "{source}");
+    }
+    for source in ["a^b", "a$b", r"\w+$x", r"a\n^b", "[[:upper:]&&[^[:lower:]]]{0}a$b", r"( \w+ ){2}"] {
+        assert!(flaw(source).starts_with("can never match"), "{source}");
+    }
+    for source in [
+        "^a", "a$", "^a$", "(^|x)a", r"(\s|^)a", r"a(\s|$)", r"\Aa\z", r"(^)?a", r"[^a-z]b", r"\Bx", "( a )+",
+    ] {
+        regex(source);
+    }
 }
 
 #[test]

@@ -8,15 +8,13 @@ mod messages; // section 8
 mod streams; // section 5
 mod types; // section 6
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
-
 use super::asks::{CHAT, body};
 use super::frames::{self, flag};
 use super::scene::{Scene, Via};
-use super::table::{in_order, words};
+use super::table::AT_ONCE;
 use super::wire::Raw;
 use crate::kit::client::ask;
+use crate::kit::table::{Row, in_order};
 
 /// What a connection error looks like.
 const PROTOCOL: &str = "GOAWAY PROTOCOL_ERROR and closed";
@@ -49,42 +47,20 @@ fn rule(
     Rule { section, what, expected, letter: None, test }
 }
 
-/// Plays all rules against one gateway. The table, and what was wrong.
-pub fn report() -> (String, Vec<String>) {
+/// Plays all rules against one gateway.
+pub fn rows() -> Vec<Row> {
     let rules: Vec<Rule> = [framing::rules(), streams::rules(), types::rules(), messages::rules()]
         .into_iter()
         .flatten()
         .collect();
     let scene = Scene::start(|gateway| gateway, Via::Plain);
-    let seen = in_order(&rules, |rule| {
-        let since = Instant::now();
-        let seen = catch_unwind(AssertUnwindSafe(|| (rule.test)(&scene)));
-        let seen = seen.unwrap_or_else(|panic| words(&*panic));
+    in_order(AT_ONCE, &rules, |rule| {
+        let row = Row::of(rule.section, rule.what, || (rule.test)(&scene));
         let good = scene.good();
-        (if good == "200" { seen } else { format!("{seen}; then {good}") }, since.elapsed())
-    });
-    let mut text = format!("\n{:<8} {:<5} {:>4} {}\n", "section", "", "s", "what: expected | seen");
-    let mut wrong = Vec::new();
-    for (rule, (seen, time)) in rules.iter().zip(&seen) {
-        let ok = rule.expected == seen;
-        if !ok {
-            wrong.push(format!("{} {}", rule.section, rule.what));
-        }
-        let (mark, seen) = if ok { ("ok", "as expected") } else { ("WRONG", seen.as_str()) };
-        let letter = rule.letter.map(|word| format!(" (by the letter: {word})")).unwrap_or_default();
-        let time = time.as_secs_f64();
-        text += &format!(
-            "{:<8} {mark:<5} {time:>4.1} {}: {}{letter} | {seen}\n",
-            rule.section, rule.what, rule.expected
-        );
-    }
-    let letter = rules.iter().filter(|rule| rule.letter.is_some()).count();
-    text += &format!(
-        "{} of {} rules are kept, {letter} of them not to the letter\n",
-        rules.len() - wrong.len(),
-        rules.len()
-    );
-    (text, wrong)
+        let seen = row.seen.map(|seen| if good == "200" { seen } else { format!("{seen}; then {good}") });
+        let note = rule.letter.map(|word| format!("by the letter: {word}")).unwrap_or_default();
+        Row { seen, note, expected: Some(rule.expected.to_owned()), ..row }
+    })
 }
 
 /// Says this on a new connection that has greeted. How the connection is then.
