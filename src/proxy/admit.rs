@@ -25,7 +25,7 @@ use crate::rules::buffered::Buffered;
 use crate::rules::catalog::AliasEntry;
 use crate::rules::headers;
 use crate::rules::route::{Route, route};
-use crate::wire::request;
+use crate::wire::request::{self, Delivery};
 use crate::wire::splice::patches;
 use crate::wire::voice::Voice;
 
@@ -97,10 +97,11 @@ pub async fn admit(
             let mut quota = quota::take(session, exchange, &entry, &asked, &body, &mut own).await?;
             let gap = asking.gap.clone();
             let mut permit = None;
+            // The body is gone when a stream ends, and then the client is told how long its prompt was.
+            if quota.prompt.estimated == 0 && asked.delivery() == Delivery::Stream && asked.usage_asked() {
+                quota.prompt = Prompt::weighed(&entry, &body);
+            }
             if let Some(policy) = &entry.policy {
-                if quota.prompt.estimated == 0 && guard::needs_prompt(policy, &asked) {
-                    quota.prompt = Prompt::weighed(&entry, &body);
-                }
                 permit = asking.ask(policy, metrics);
             }
             let version = session.req_header().version;

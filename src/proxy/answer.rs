@@ -9,20 +9,21 @@ use pingora_http::ResponseHeader;
 use super::exchange::{Answer, Relay};
 use super::gathered::Gathered;
 use super::held::Framing;
+use super::quota::Prompt;
 use super::{trace, verdict};
 use crate::config::plan::Caps;
 use crate::config::snapshot::Snapshot;
-use crate::error::{Reason, UpstreamFault};
+use crate::error::{Blocker, Reason, UpstreamFault};
 use crate::metrics::Metrics;
 use crate::rules::attempt::Attempt;
 use crate::rules::catalog::AliasEntry;
-use crate::rules::failover::Sent;
+use crate::rules::failover::{self, Sent, Told};
 use crate::rules::headers::{self, Downward};
 use crate::rules::tokens;
 use crate::wire::request::Delivery;
 use crate::wire::sieve::{Sieve, Verdict};
 use crate::wire::sse::{SseRewriter, UsageWanted};
-use crate::wire::usage::Usage;
+use crate::wire::usage::Estimate;
 use crate::wire::{completion, rejection, retry_after};
 
 /// How much of a backend's refusal is read. The reason stands at its beginning.
@@ -69,7 +70,8 @@ pub fn begin(
         Delivery::Stream if headers::is_event_stream(kind) => {
             let usage = if relay.request.usage_asked() { UsageWanted::Yes } else { UsageWanted::No };
             let rewriter = SseRewriter::new(relay.voice.clone(), usage, entry.expose, caps.max_event);
-            Answer::Events(Box::new(rewriter.sifted(sieve(entry))))
+            let estimate = estimate(relay.quota.prompt);
+            Answer::Events(Box::new(rewriter.sifted(sieve(entry)).estimated(estimate)))
         }
         Delivery::Whole | Delivery::Stream => return Err(UpstreamFault::BadContentType),
     };
@@ -139,11 +141,10 @@ fn refuse_or_cut(
         Sent::Nothing => Err(fault),
         Sent::Some => {
             let mut last = BytesMut::from(piece.take().unwrap_or_default());
-            match (&mut relay.answer, fault) {
-                (Answer::Events(rewriter), UpstreamFault::AnswerForbidden) => {
-                    let completion = tokens::estimate(relay.tally.delivered);
-                    let used = Usage::estimated(relay.quota.prompt.corrected(), completion);
-                    rewriter.close(used, &mut last);
+            match (&mut relay.answer, failover::judge(fault).told) {
+                // What ends for its content is no outage, and nothing to ask for again.
+                (Answer::Events(rewriter), Told::Blocked(Blocker::Answer | Blocker::Backend)) => {
+                    rewriter.close(&mut last);
                     relay.tally.ends = rewriter.ends();
                 }
                 (_, _) => last.extend_from_slice(&entry.last_words),
@@ -204,7 +205,11 @@ fn whole(
         relay.control.heard(now);
         return Ok(());
     }
-    let done = completion::rewrite(gathered.bytes(), &relay.voice, entry.expose, sieve(entry))?;
+    let known = relay.quota.prompt;
+    let prompt = || if known.estimated == 0 { Prompt::weighed(entry, &relay.body) } else { known };
+    let done = completion::rewrite(gathered.bytes(), &relay.voice, entry.expose, sieve(entry), || {
+        estimate(prompt())
+    })?;
     relay.tally.usage = done.usage;
     relay.tally.delivered = done.delivered;
     match done.verdict {
@@ -222,6 +227,11 @@ fn whole(
 /// Who looks at an answer, if somebody has to.
 fn sieve(entry: &AliasEntry) -> Option<Box<dyn Sieve>> {
     entry.policy.as_ref().and_then(|policy| policy.sieve())
+}
+
+/// What an answer is taken for that comes without a count of its tokens.
+fn estimate(prompt: Prompt) -> Estimate {
+    Estimate { prompt: prompt.corrected(), answer: tokens::estimate }
 }
 
 /// The answer must not go on. The backend has done its part, and has done it well.

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::quota::Prompt;
 use crate::error::{BadRequest, Blocker, GatewayError};
 use crate::rules::catalog::AliasEntry;
-use crate::rules::content::{Answers, Policy};
+use crate::rules::content::Policy;
 use crate::wire::request::{ChatRequest, Media};
 
 /// A longer body is looked through on a thread of its own, in bytes, so that nobody else waits for it.
@@ -84,9 +84,4 @@ async fn apart<T: Send + 'static>(
         found
     });
     looked.await.map_err(|_| unread)
-}
-
-/// Whether the length of the prompt must be known, for an answer that we may have to end ourselves.
-pub fn needs_prompt(policy: &Policy, request: &ChatRequest) -> bool {
-    policy.answers == Answers::Screened && request.usage_asked()
 }

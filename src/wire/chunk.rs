@@ -4,13 +4,11 @@
 //! a role and an empty text, goes on with texts and pieces of calls, and ends with a chunk that says why and
 //! nothing else. Texts stay cut as they were; what would tell the client nothing is not sent.
 
-use serde_json::value::RawValue;
-
 use super::answer::{Answer, Choice, Said};
 use super::completion::{self, Expose};
 use super::finish::Finish;
 use super::lenient::{Object, Text};
-use super::logprobs;
+use super::logprobs::Logprobs;
 use super::pen::Pen;
 use super::sieve::Part;
 use super::tool_calls;
@@ -54,11 +52,25 @@ pub(super) fn write(
     let mut written = Written::Nothing;
     for (Object(choice), position) in answer.choices.iter().flatten().zip(0..) {
         let index = completion::index(choice, position)?;
-        let logprobs = choice.logprobs.filter(|_| manner.expose.logprobs);
-        let mut teller = Teller { pen, manner: *manner, index, track: tracks.of(index), logprobs };
-        written = written.max(teller.choice(choice)?);
+        written = written.max(write_choice(pen, choice, index, manner, tracks)?);
     }
     Ok(written)
+}
+
+/// Writes what a chunk tells of one choice.
+///
+/// # Errors
+/// As [`write`].
+pub(super) fn write_choice(
+    pen: &mut Pen,
+    choice: &Choice<'_>,
+    index: u64,
+    manner: &Manner<'_>,
+    tracks: &mut Tracks,
+) -> Result<Written, UpstreamFault> {
+    let delta = choice.delta.as_ref().map(|Object(delta)| delta);
+    let logprobs = choice.logprobs.and_then(|json| Logprobs::new(json, delta, manner.expose));
+    Teller { pen, manner: *manner, index, track: tracks.of(index), logprobs }.choice(choice)
 }
 
 /// Writes an event that says a text which was kept back before.
@@ -129,11 +141,11 @@ struct Teller<'t, 'a> {
     index: u64,
     track: &'t mut Track,
     /// Those of the text, until they have been told with it.
-    logprobs: Option<&'a RawValue>,
+    logprobs: Option<Logprobs<'a>>,
 }
 
-impl<'a> Teller<'_, 'a> {
-    fn choice(&mut self, choice: &Choice<'a>) -> Result<Written, UpstreamFault> {
+impl Teller<'_, '_> {
+    fn choice(&mut self, choice: &Choice<'_>) -> Result<Written, UpstreamFault> {
         let before = self.pen.bytes().len();
         let finish: Option<Finish> = completion::finish(choice)?;
         if let Some(Object(delta)) = &choice.delta {
@@ -151,7 +163,7 @@ impl<'a> Teller<'_, 'a> {
         }
     }
 
-    fn delta(&mut self, delta: &Said<'a>) -> Result<(), UpstreamFault> {
+    fn delta(&mut self, delta: &Said<'_>) -> Result<(), UpstreamFault> {
         if delta.role.said().is_some() {
             self.role();
         }
@@ -224,8 +236,8 @@ impl<'a> Teller<'_, 'a> {
     fn close(&mut self, finish: Option<Finish>) -> Result<(), UpstreamFault> {
         self.pen.raw(b"}");
         completion::write_finish(self.pen, finish);
-        if let Some(json) = self.logprobs.take() {
-            logprobs::write(self.pen, json)?;
+        if let Some(logprobs) = self.logprobs.take() {
+            logprobs.write(self.pen)?;
         }
         self.shut();
         Ok(())

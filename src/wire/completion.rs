@@ -9,19 +9,20 @@ use bytes::Bytes;
 use super::answer::{Answer, Choice, Said, reported};
 use super::finish::{Ends, Finish};
 use super::lenient::{Count, Object};
-use super::logprobs;
+use super::logprobs::Logprobs;
 use super::pen::Pen;
 use super::sieve::{Sieve, Verdict};
 use super::sifted;
 use super::tool_calls;
-use super::usage::{Delivered, Usage};
+use super::usage::{Delivered, Estimate, Usage};
 use super::voice::{MAX_INDEX, Voice};
 use crate::error::UpstreamFault;
 
 /// What an alias may show beyond the plain answer. By default nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Expose {
-    /// `logprobs`, where the model sent them.
+    /// `logprobs`, where the model sent them and nobody looks at what it says. Without `reasoning` only those of the
+    /// text that is shown.
     pub logprobs: bool,
     /// What the model thought, as `reasoning_content`.
     pub reasoning: bool,
@@ -44,7 +45,8 @@ pub struct Completion {
     pub verdict: Verdict,
 }
 
-/// Rebuilds the body of a backing model's whole answer, and has somebody look at it.
+/// Rebuilds the body of a backing model's whole answer, and has somebody look at it. Whether the model counts tokens
+/// does not show: where it does not, `estimate` is asked how.
 ///
 /// # Errors
 /// `BadJson` for what is not JSON in UTF-8, `BadShape` for what is not a completion, `ErrorInAnswer`
@@ -54,7 +56,10 @@ pub fn rewrite(
     voice: &Voice,
     expose: Expose,
     sieve: Option<Box<dyn Sieve>>,
+    estimate: impl FnOnce() -> Estimate,
 ) -> Result<Completion, UpstreamFault> {
+    // They spell the text out once more, in pieces that nobody looks at, and name others beside them.
+    let expose = Expose { logprobs: expose.logprobs && sieve.is_none(), ..expose };
     let answer = Answer::read(body)?;
     let choices = answer.choices.as_deref().filter(|choices| !choices.is_empty());
     let choices = choices.ok_or(UpstreamFault::BadShape)?;
@@ -67,12 +72,10 @@ pub fn rewrite(
         write_choice(&mut pen, choice, position, voice, expose)?;
     }
     pen.raw(b"]");
-    if let Some(usage) = usage {
-        pen.key("usage");
-        usage.write(&mut pen);
-    }
-    pen.raw(b"}");
     let (delivered, ends) = (pen.delivered(), pen.take_ends());
+    pen.key("usage");
+    usage.unwrap_or_else(|| estimate().of(delivered)).write(&mut pen);
+    pen.raw(b"}");
     let verdict =
         sieve.map_or(Ok(Verdict::Clean), |mut sieve| sifted::judge(choices, expose, &mut *sieve))?;
     Ok(Completion { body: pen.into_bytes().into(), usage, delivered, ends, verdict })
@@ -101,8 +104,8 @@ fn write_choice(
     write_beside_content(pen, message, index, voice, expose)?;
     pen.raw(b"}");
     write_finish(pen, finish);
-    if let Some(json) = choice.logprobs.filter(|_| expose.logprobs) {
-        logprobs::write(pen, json)?;
+    if let Some(logprobs) = choice.logprobs.and_then(|json| Logprobs::new(json, Some(message), expose)) {
+        logprobs.write(pen)?;
     }
     pen.raw(b"}");
     Ok(())

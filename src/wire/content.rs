@@ -34,15 +34,6 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// The same with another text, or without one.
-    pub(super) fn say(&mut self, text: Option<Text<'a>>) {
-        *self = match (text, &self) {
-            (Some(text), _) => Self::Text(text),
-            (None, Self::Null) => Self::Null,
-            (None, Self::Absent | Self::Text(_) | Self::Parts { .. }) => Self::Absent,
-        };
-    }
-
     /// What was thought aloud between the parts.
     pub(super) fn thought(&self) -> Option<&Text<'a>> {
         match self {

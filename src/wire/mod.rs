@@ -4,6 +4,7 @@
 //! arguments, and what is allowed is told to this room, never decided here.
 
 mod answer;
+mod call_names;
 mod chunk;
 pub mod completion;
 mod content;

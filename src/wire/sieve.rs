@@ -52,6 +52,10 @@ pub trait Sieve: Debug + Send + Sync {
     /// included; also when it is forbidden, and then what stands before that.
     fn piece(&mut self, choice: u64, part: Part, piece: &str, told: &mut String) -> Verdict;
 
+    /// A choice goes on with another text: adds to `told` what may be told of this one if it has ended, so that it is
+    /// told in its place. It may go on all the same.
+    fn settle(&mut self, choice: u64, part: Part, told: &mut String);
+
     /// A choice has ended: hands over what was kept back of its texts, in the order in which they began.
     fn end(&mut self, choice: u64, told: &mut dyn FnMut(Part, &str)) -> Verdict;
 }

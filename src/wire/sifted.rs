@@ -7,14 +7,16 @@
 use bytes::BytesMut;
 
 use super::answer::{Answer, Choice, Said};
+use super::call_names::CallNames;
 use super::chunk::{self, Manner, Written};
 use super::completion::{self, Expose};
+use super::content::Content;
 use super::finish::Finish;
 use super::lenient::{Loose, Object, Text};
 use super::pen::Pen;
 use super::sieve::{Part, Sieve, Verdict, Writing};
 use super::tool_calls;
-use super::tracks::Tracks;
+use super::tracks::{Told, Tracks};
 use super::usage::Delivered;
 use crate::error::UpstreamFault;
 
@@ -55,11 +57,27 @@ pub(super) fn judge(
 #[derive(Debug)]
 pub(super) struct Sifter {
     sieve: Box<dyn Sieve>,
+    names: CallNames,
     /// Told with the first text.
     waiting: Vec<u8>,
     spoken: Spoken,
-    /// Choices that have begun and not ended.
-    open: Vec<u64>,
+    open: Vec<Open>,
+}
+
+/// A choice that has begun and not ended.
+#[derive(Debug)]
+struct Open {
+    index: u64,
+    /// The text that it said last.
+    part: Option<Part>,
+}
+
+/// A choice of a chunk, which is told part by part.
+struct Speaker<'c, 'a> {
+    /// Without what it says.
+    choice: &'c mut Choice<'a>,
+    index: u64,
+    written: Written,
 }
 
 /// Whether some text has been told.
@@ -68,6 +86,16 @@ pub(super) enum Spoken {
     Not,
     Yes,
 }
+
+/// What becomes of texts that were kept back of a stream that ends for its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    Told,
+    Lost,
+}
+
+/// A delta that says one text.
+type Saying<'a> = fn(Text<'a>) -> Said<'a>;
 
 /// What came of a chunk.
 #[derive(Debug)]
@@ -89,7 +117,13 @@ pub(super) struct Desk<'a> {
 
 impl Sifter {
     pub(super) fn new(sieve: Box<dyn Sieve>) -> Self {
-        Self { sieve, waiting: Vec::new(), spoken: Spoken::Not, open: Vec::new() }
+        Self {
+            sieve,
+            names: CallNames::default(),
+            waiting: Vec::new(),
+            spoken: Spoken::Not,
+            open: Vec::new(),
+        }
     }
 
     /// Whether anything has been told.
@@ -107,52 +141,49 @@ impl Sifter {
         desk: &mut Desk<'_>,
     ) -> Result<Sifted, UpstreamFault> {
         let before = *desk.said;
-        let (mut verdict, mut spoken, mut ended) = (Verdict::Clean, Spoken::Not, Vec::new());
-        let choices = answer.choices.as_deref_mut().unwrap_or_default();
-        for (Object(choice), position) in choices.iter_mut().zip(0..) {
+        let (mut verdict, mut written) = (Verdict::Clean, Written::Nothing);
+        for (Object(choice), position) in answer.choices.iter_mut().flatten().zip(0..) {
             let index = completion::index(choice, position)?;
             let finish = completion::finish(choice)?;
+            // What comes behind an end would be read on from what was told before it.
+            if desk.tracks.of(index).told == Told::Ending {
+                continue;
+            }
             // Log probabilities spell the text out; the end comes after what is kept back.
             (choice.finish_reason, choice.logprobs) = (None, None);
-            ended.extend(finish.map(|finish| (index, finish)));
-            let delta = choice.delta.as_mut().filter(|_| verdict == Verdict::Clean);
-            let Some(Object(delta)) = delta else {
-                choice.delta = None;
-                continue;
-            };
-            if !self.open.contains(&index) {
-                self.open.push(index);
+            if let Some(Object(delta)) = choice.delta.take() {
+                if !self.open.iter().any(|open| open.index == index) {
+                    self.open.push(Open { index, part: None });
+                }
+                let mut speaker = Speaker { choice, index, written };
+                verdict = self.delta(delta, &mut speaker, desk)?;
+                written = speaker.written;
             }
-            verdict = self.delta(delta, index, &mut spoken, desk)?;
-        }
-        desk.pen.clear();
-        let mut written = chunk::write(desk.pen, answer, desk.manner, desk.tracks)?;
-        if written != Written::Nothing {
-            self.tell(desk.pen.bytes(), spoken, desk.out);
-        } else if *desk.said != before {
-            written = Written::Part;
-        }
-        for (index, finish) in ended {
+            if let (Some(finish), Verdict::Clean) = (finish, verdict) {
+                written = Written::Finish;
+                verdict = self.rest(index, desk);
+                if verdict == Verdict::Clean {
+                    self.open.retain(|open| open.index != index);
+                    desk.pen.clear();
+                    chunk::write_end(desk.pen, desk.manner, desk.tracks, index, finish);
+                    self.tell_pen(Spoken::Yes, desk);
+                }
+            }
             if verdict == Verdict::Forbidden {
                 break;
             }
-            written = Written::Finish;
-            verdict = self.rest(index, desk);
-            if verdict == Verdict::Clean {
-                self.open.retain(|open| *open != index);
-                desk.pen.clear();
-                chunk::write_end(desk.pen, desk.manner, desk.tracks, index, finish);
-                self.tell(desk.pen.bytes(), Spoken::Yes, desk.out);
-            }
+        }
+        if written == Written::Nothing && *desk.said != before {
+            written = Written::Part;
         }
         Ok(Sifted { verdict, written })
     }
 
     /// The stream has ended: tells what is kept back of choices that have not.
     pub(super) fn end(&mut self, desk: &mut Desk<'_>) -> Verdict {
-        for index in std::mem::take(&mut self.open) {
-            if self.rest(index, desk) == Verdict::Forbidden {
-                self.open.push(index);
+        for open in std::mem::take(&mut self.open) {
+            if self.rest(open.index, desk) == Verdict::Forbidden {
+                self.open.push(open);
                 return Verdict::Forbidden;
             }
         }
@@ -160,66 +191,116 @@ impl Sifter {
     }
 
     /// Writes that every choice which has not ended does so because of its content.
-    pub(super) fn close(&mut self, desk: &mut Desk<'_>) {
+    pub(super) fn close(&mut self, kept: Kept, desk: &mut Desk<'_>) {
+        match kept {
+            Kept::Lost => {}
+            Kept::Told => {
+                let open: Vec<u64> = self.open.iter().map(|open| open.index).collect();
+                // Whether or not more of it is forbidden, this is the end.
+                let _ = open.into_iter().find(|index| self.rest(*index, desk) == Verdict::Forbidden);
+            }
+        }
         desk.pen.clear();
-        for index in std::mem::take(&mut self.open) {
+        for Open { index, .. } in std::mem::take(&mut self.open) {
             chunk::write_end(desk.pen, desk.manner, desk.tracks, index, Finish::ContentFilter);
         }
         desk.out.extend_from_slice(desk.pen.bytes());
     }
 
-    /// Puts what may be told into the place of what a delta says.
-    fn delta(
+    /// Tells what may be told of a delta, part by part, in the order in which parts are written.
+    fn delta<'a>(
         &mut self,
-        delta: &mut Said<'_>,
-        index: u64,
-        spoken: &mut Spoken,
+        mut delta: Said<'a>,
+        speaker: &mut Speaker<'_, 'a>,
         desk: &mut Desk<'_>,
     ) -> Result<Verdict, UpstreamFault> {
-        let mut verdict = Verdict::Clean;
-        let mut told = |part: Part, said: Option<&Text<'_>>| {
-            let said = said.filter(|_| verdict == Verdict::Clean)?.as_str();
-            desk.said.count(said);
+        let index = speaker.index;
+        if delta.role.said().is_some() {
+            let role = Said { role: std::mem::take(&mut delta.role), ..Said::default() };
+            self.say(role, Spoken::Not, speaker, desk)?;
+        }
+        let own = |text: Option<&Text<'_>>| text.map(|text| text.as_str().to_owned());
+        let reasoning = own(delta.reasoning().filter(|_| desk.manner.expose.reasoning));
+        let (content, refusal) = (own(delta.content.said()), own(delta.refusal.0.as_ref()));
+        let texts: [(Part, Option<String>, Saying<'a>); 3] = [
+            (Part::Reasoning, reasoning, |text| Said {
+                reasoning_content: Loose(Some(text)),
+                ..Said::default()
+            }),
+            (Part::Content, content, |text| Said { content: Content::Text(text), ..Said::default() }),
+            (Part::Refusal, refusal, |text| Said { refusal: Loose(Some(text)), ..Said::default() }),
+        ];
+        for (part, said, saying) in texts {
+            let Some(said) = said.filter(|said| !said.is_empty()) else { continue };
+            self.turn(index, part, desk);
+            desk.said.count(&said);
             let mut told = String::new();
-            verdict = self.sieve.piece(index, part, said, &mut told);
-            if !told.is_empty() {
-                *spoken = Spoken::Yes;
+            let verdict = self.sieve.piece(index, part, &said, &mut told);
+            let spoken = if told.is_empty() { Spoken::Not } else { Spoken::Yes };
+            self.say(saying(Text::Decoded(told)), spoken, speaker, desk)?;
+            if verdict == Verdict::Forbidden {
+                return Ok(verdict);
             }
-            // An empty text that was sent stays one.
-            (said.is_empty() || !told.is_empty()).then_some(Text::Decoded(told))
-        };
-        let content = told(Part::Content, delta.content.said());
-        let refusal = told(Part::Refusal, delta.refusal.0.as_ref());
-        let reasoning = told(Part::Reasoning, delta.reasoning().filter(|_| desk.manner.expose.reasoning));
-        delta.content.say(content);
-        delta.refusal = Loose(refusal);
-        (delta.reasoning, delta.reasoning_content) = (Loose::default(), Loose(reasoning));
+        }
+        if let Some(Object(mut function)) = delta.function_call {
+            if !function.tells_nothing() {
+                self.turn(index, Part::Function, desk);
+            }
+            let verdict = function.sift(index, &mut self.names, &mut *self.sieve, desk.said)?;
+            let spoken = if function.speaks() { Spoken::Yes } else { Spoken::Not };
+            let said = Said { function_call: Some(Object(function)), ..Said::default() };
+            self.say(said, spoken, speaker, desk)?;
+            if verdict == Verdict::Forbidden {
+                return Ok(verdict);
+            }
+        }
+        for Object(mut call) in delta.tool_calls.into_iter().flatten() {
+            let place = call.placed(desk.tracks.of(index))?;
+            if !call.tells_nothing(place) {
+                self.turn(index, call.part(place), desk);
+            }
+            let track = desk.tracks.of(index);
+            let verdict = call.sift(index, track, &mut self.names, &mut *self.sieve, desk.said)?;
+            let spoken = if call.speaks() { Spoken::Yes } else { Spoken::Not };
+            if verdict == Verdict::Clean || spoken == Spoken::Yes {
+                let said = Said { tool_calls: Some(vec![Object(call)]), ..Said::default() };
+                self.say(said, spoken, speaker, desk)?;
+            }
+            if verdict == Verdict::Forbidden {
+                return Ok(verdict);
+            }
+        }
+        Ok(Verdict::Clean)
+    }
 
-        if let Some(calls) = &mut delta.tool_calls {
-            let mut looked_at = 0;
-            for Object(call) in calls.iter_mut() {
-                if verdict == Verdict::Forbidden {
-                    break;
-                }
-                verdict = call.sift(index, desk.tracks.of(index), &mut *self.sieve, desk.said)?;
-                looked_at += 1;
-            }
-            calls.truncate(looked_at);
-            if calls.iter().any(|Object(call)| call.speaks()) {
-                *spoken = Spoken::Yes;
-            }
+    /// Tells one part of a choice, which has been looked at.
+    fn say<'a>(
+        &mut self,
+        said: Said<'a>,
+        spoken: Spoken,
+        speaker: &mut Speaker<'_, 'a>,
+        desk: &mut Desk<'_>,
+    ) -> Result<(), UpstreamFault> {
+        speaker.choice.delta = Some(Object(said));
+        desk.pen.clear();
+        let written = chunk::write_choice(desk.pen, speaker.choice, speaker.index, desk.manner, desk.tracks)?;
+        speaker.written = speaker.written.max(written);
+        self.tell_pen(spoken, desk);
+        Ok(())
+    }
+
+    /// A choice goes on with this part: what is kept back of another one is told before, where it belongs.
+    fn turn(&mut self, index: u64, part: Part, desk: &mut Desk<'_>) {
+        let open = self.open.iter_mut().find(|open| open.index == index);
+        let before = open.and_then(|open| open.part.replace(part));
+        let Some(before) = before.filter(|before| *before != part) else { return };
+        let mut told = String::new();
+        self.sieve.settle(index, before, &mut told);
+        if !told.is_empty() {
+            desk.pen.clear();
+            chunk::write_rest(desk.pen, desk.manner, desk.tracks, index, before, &told);
+            self.tell_pen(Spoken::Yes, desk);
         }
-        match &mut delta.function_call {
-            Some(Object(function)) if verdict == Verdict::Clean => {
-                verdict = function.sift(index, Part::Function, &mut *self.sieve, desk.said)?;
-                if function.speaks() {
-                    *spoken = Spoken::Yes;
-                }
-            }
-            Some(_) => delta.function_call = None,
-            None => {}
-        }
-        Ok(verdict)
     }
 
     /// Tells what is kept back of a choice.
@@ -233,9 +314,16 @@ impl Sifter {
         for (part, text) in rests {
             desk.pen.clear();
             chunk::write_rest(desk.pen, desk.manner, desk.tracks, index, part, &text);
-            self.tell(desk.pen.bytes(), Spoken::Yes, desk.out);
+            self.tell_pen(Spoken::Yes, desk);
         }
         verdict
+    }
+
+    /// Tells what the pen has written.
+    fn tell_pen(&mut self, spoken: Spoken, desk: &mut Desk<'_>) {
+        if !desk.pen.bytes().is_empty() {
+            self.tell(desk.pen.bytes(), spoken, desk.out);
+        }
     }
 
     /// Writes a chunk, or lets it wait for the first text.

@@ -11,13 +11,13 @@ use super::answer::Answer;
 use super::chunk::{self, Manner, Written};
 use super::completion::Expose;
 use super::events::{Event, Splitter};
-use super::finish::Ends;
+use super::finish::{Ends, Finish};
 use super::pen::Pen;
 use super::rejection;
 use super::sieve::{Sieve, Verdict};
-use super::sifted::{Desk, Sifted, Sifter, Spoken};
+use super::sifted::{Desk, Kept, Sifted, Sifter, Spoken};
 use super::tracks::Tracks;
-use super::usage::{Delivered, Usage};
+use super::usage::{Delivered, Estimate, Usage};
 use super::voice::Voice;
 use crate::error::UpstreamFault;
 
@@ -62,6 +62,7 @@ impl SseRewriter {
             delivered: Delivered::default(),
             ends: Ends::default(),
             sifter: None,
+            estimate: None,
         };
         Self { splitter: Splitter::new(max_event), teller, life: Life::Open }
     }
@@ -71,6 +72,13 @@ impl SseRewriter {
     #[must_use]
     pub fn sifted(mut self, sieve: Option<Box<dyn Sieve>>) -> Self {
         self.teller.sifter = sieve.map(|sieve| Box::new(Sifter::new(sieve)));
+        self
+    }
+
+    /// Tells a client that asked for it what the answer cost also where the model does not, so that this does not show.
+    #[must_use]
+    pub fn estimated(mut self, estimate: Estimate) -> Self {
+        self.teller.estimate = Some(estimate);
         self
     }
 
@@ -107,13 +115,17 @@ impl SseRewriter {
         self.verdict()
     }
 
-    /// Ends a stream that failed with `AnswerForbidden` after something had been told: its choices end because of
-    /// their content. `usage` is told to a client that asked for it, unless the model has told its own.
-    pub fn close(&mut self, usage: Usage, out: &mut BytesMut) {
-        if let Life::Failed(UpstreamFault::AnswerForbidden) = self.life {
-            self.teller.close(usage, out);
-            self.life = Life::Done;
-        }
+    /// Ends a stream that failed for its content after something had been told, by `AnswerForbidden` or by an error of
+    /// the backing model's own policy: its choices end because of their content.
+    pub fn close(&mut self, out: &mut BytesMut) {
+        let Life::Failed(fault) = self.life else { return };
+        let kept = match fault {
+            // What is kept back may be what is forbidden.
+            UpstreamFault::AnswerForbidden => Kept::Lost,
+            _ => Kept::Told,
+        };
+        self.teller.close(kept, out);
+        self.life = Life::Done;
     }
 
     fn verdict(&self) -> Result<(), UpstreamFault> {
@@ -176,6 +188,7 @@ struct Teller {
     ends: Ends,
     /// Keeps texts back until somebody has looked at them. Nearly nobody does.
     sifter: Option<Box<Sifter>>,
+    estimate: Option<Estimate>,
 }
 
 /// What the client has been told.
@@ -246,14 +259,21 @@ impl Teller {
         if self.with_desk(out, Sifter::end) == Some(Verdict::Forbidden) {
             return Err(UpstreamFault::AnswerForbidden);
         }
-        self.last(self.usage, out);
+        self.last(out);
         Ok(Life::Done)
     }
 
-    fn close(&mut self, usage: Usage, out: &mut BytesMut) {
-        self.with_desk(out, Sifter::close);
+    fn close(&mut self, kept: Kept, out: &mut BytesMut) {
+        if self.with_desk(out, |sifter, desk| sifter.close(kept, desk)).is_none() {
+            self.pen.clear();
+            let manner = Manner { voice: &self.voice, expose: self.expose, tail: tail(self.wanted) };
+            for index in self.tracks.open() {
+                chunk::write_end(&mut self.pen, &manner, &mut self.tracks, index, Finish::ContentFilter);
+            }
+            out.extend_from_slice(self.pen.bytes());
+        }
         self.ends.add_all(self.pen.take_ends());
-        self.last(self.usage.or(Some(usage)), out);
+        self.last(out);
     }
 
     /// Does something with the sifter, if there is one.
@@ -269,7 +289,8 @@ impl Teller {
     }
 
     /// Writes what comes after all choices.
-    fn last(&mut self, usage: Option<Usage>, out: &mut BytesMut) {
+    fn last(&mut self, out: &mut BytesMut) {
+        let usage = self.usage.or_else(|| Some(self.estimate?.of(self.delivered)));
         if let (UsageWanted::Yes, Some(usage)) = (self.wanted, usage) {
             self.pen.clear();
             self.pen.raw(b"data: ");

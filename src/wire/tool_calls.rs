@@ -124,9 +124,13 @@ impl ToolCall<'_> {
     }
 
     fn name(&self) -> Option<&str> {
+        self.name_text().map(Text::as_str).filter(|name| !name.is_empty())
+    }
+
+    fn name_text(&self) -> Option<&Text<'_>> {
         let function = self.function.as_ref().and_then(|Object(function)| function.name.as_ref());
         let custom = self.custom.as_ref().and_then(|Object(custom)| custom.name.as_ref());
-        function.or(custom).map(Text::as_str).filter(|name| !name.is_empty())
+        function.or(custom)
     }
 
     /// Whether a piece adds nothing to its call.

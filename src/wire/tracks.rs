@@ -81,6 +81,11 @@ impl Tracks {
     pub(super) fn of(&mut self, choice: u64) -> &mut Track {
         self.0.entry(choice).or_default()
     }
+
+    /// The choices that have begun and not ended.
+    pub(super) fn open(&self) -> Vec<u64> {
+        self.0.iter().filter(|(_, track)| track.told == Told::Role).map(|(index, _)| *index).collect()
+    }
 }
 
 impl Track {

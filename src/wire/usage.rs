@@ -2,7 +2,7 @@
 //! client, and how much text went out for answers that come without them.
 //!
 //! Promises three integers (and, where allowed, the six known details). Never adds counts of two
-//! reports, and never invents a report.
+//! reports, and never passes an estimate off as a report to whoever meters.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -44,6 +44,22 @@ impl Delivered {
         // usize is never wider than u64 where we run; if it were, the count would be at its end.
         let size = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         self.add(Self { bytes: size(text.len()), chars: size(text.chars().count()) });
+    }
+}
+
+/// How the cost of an answer is estimated that comes without a report.
+#[derive(Debug, Clone, Copy)]
+pub struct Estimate {
+    /// What the prompt is taken for, in tokens.
+    pub prompt: u64,
+    /// What an answer of so much text is taken for, in tokens.
+    pub answer: fn(Delivered) -> u64,
+}
+
+impl Estimate {
+    /// What an answer cost, as well as we know it.
+    pub(super) fn of(self, delivered: Delivered) -> Usage {
+        Usage::estimated(self.prompt, (self.answer)(delivered))
     }
 }
 
@@ -108,8 +124,8 @@ fn read<'a, T: Deserialize<'a> + Default>(json: Option<&'a RawValue>) -> T {
 }
 
 impl Usage {
-    /// What nobody has counted, as well as we know it.
-    pub fn estimated(prompt: u64, completion: u64) -> Self {
+    /// What nobody has counted.
+    fn estimated(prompt: u64, completion: u64) -> Self {
         Self { prompt, completion, total: prompt.saturating_add(completion), details: Details::default() }
     }
 

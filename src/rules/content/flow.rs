@@ -26,11 +26,13 @@ pub(super) enum Found {
 }
 
 /// One text.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Flow {
     writing: Writing,
-    /// As it came: what has not gone on.
+    /// As it came: what has not gone on, or may begin what is forbidden all the same.
     kept: String,
+    /// So many bytes of it have gone on.
+    gone: usize,
     /// How much of that has been handed to the folder.
     read: usize,
     folder: Folder,
@@ -57,6 +59,7 @@ impl Flow {
         Self {
             writing,
             kept: String::new(),
+            gone: 0,
             read: 0,
             folder: Folder::default(),
             waiting: 0,
@@ -82,6 +85,19 @@ impl Flow {
         if self.kept.len() > MAX_KEPT { Found::Match } else { Found::Nothing }
     }
 
+    /// Another text goes on in the place of this one, for now or for ever: adds to `out` what may go on if it ends
+    /// here, and nothing otherwise. What may follow is matched with it all the same.
+    pub(super) fn settle(&mut self, matcher: &Matcher, out: &mut String) {
+        let mut rest = String::new();
+        match self.clone().finish(matcher, &mut rest) {
+            Found::Nothing => {
+                out.push_str(&rest);
+                self.gone = self.kept.len();
+            }
+            Found::Match => {}
+        }
+    }
+
     /// The text has ended; adds to `out` what may still go on of it.
     pub(super) fn finish(mut self, matcher: &Matcher, out: &mut String) -> Found {
         let from = self.folded.len();
@@ -102,7 +118,7 @@ impl Flow {
                 Found::Match
             }
             None => {
-                out.push_str(&self.kept);
+                out.push_str(self.kept.get(self.gone..).unwrap_or_default());
                 Found::Nothing
             }
         }
@@ -146,7 +162,10 @@ impl Flow {
             folded += step.folded;
             self.steps.pop_front();
         }
-        out.extend(self.kept.drain(..written));
+        let gone = self.gone.min(written);
+        out.push_str(self.kept.get(gone..written).unwrap_or_default());
+        self.kept.drain(..written);
+        self.gone -= gone;
         self.read -= written;
         if folded == self.context {
             return;

@@ -56,6 +56,13 @@ impl Sieve for Screen {
         }
     }
 
+    fn settle(&mut self, choice: u64, part: Part, told: &mut String) {
+        let flow = self.flows.iter_mut().find(|(known, _)| *known == (choice, part));
+        if let Some((_, flow)) = flow {
+            flow.settle(&self.matcher, told);
+        }
+    }
+
     fn end(&mut self, choice: u64, told: &mut dyn FnMut(Part, &str)) -> Verdict {
         let mut rest = String::new();
         let mut verdict = Verdict::Clean;

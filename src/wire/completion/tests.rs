@@ -4,6 +4,10 @@ use super::super::ids::{Ids, Root};
 use super::*;
 use crate::error::{Reason, Said};
 
+fn estimate() -> Estimate {
+    Estimate { prompt: 3, answer: |delivered| delivered.chars }
+}
+
 const ALL: Expose = Expose { logprobs: true, reasoning: true, usage_details: true };
 
 fn ids() -> Arc<Ids> {
@@ -15,7 +19,7 @@ fn voice() -> Voice {
 }
 
 fn seen(body: &str, expose: Expose) -> Result<String, UpstreamFault> {
-    rewrite(body.as_bytes(), &voice(), expose, None)
+    rewrite(body.as_bytes(), &voice(), expose, None, estimate)
         .map(|answer| String::from_utf8(answer.body.to_vec()).unwrap())
 }
 
@@ -23,7 +27,7 @@ fn seen(body: &str, expose: Expose) -> Result<String, UpstreamFault> {
 fn choice(json: &str, expose: Expose) -> Result<String, UpstreamFault> {
     let body = seen(&format!(r#"{{"choices":[{json}]}}"#), expose)?;
     let (_, choices) = body.split_once(r#""choices":["#).unwrap();
-    Ok(choices.strip_suffix("]}").unwrap().to_owned())
+    Ok(choices.split_once(r#"],"usage":{"#).unwrap().0.to_owned())
 }
 
 /// What is seen of one message.
@@ -47,7 +51,7 @@ fn an_answer_becomes_the_apis_example_byte_for_byte() {
         r#""choices":[{"index":0,"message":{"role":"assistant","content":"要点は次の3つです。…"},"finish_reason":"stop"}],"#,
         r#""usage":{"prompt_tokens":42,"completion_tokens":128,"total_tokens":170}}"#
     );
-    let answer = rewrite(theirs.as_bytes(), &voice(), Expose::default(), None).unwrap();
+    let answer = rewrite(theirs.as_bytes(), &voice(), Expose::default(), None, estimate).unwrap();
     assert_eq!(answer.body, ours);
     assert_eq!(answer.usage.map(|usage| (usage.prompt, usage.completion, usage.total)), Some((42, 128, 170)));
     assert_eq!(answer.delivered, Delivered { bytes: 31, chars: 11 });
@@ -141,12 +145,14 @@ fn a_choice_without_an_index_is_known_by_its_place() {
 }
 
 #[test]
-fn the_model_decides_whether_there_is_usage_and_an_ending() {
+fn whether_the_model_counts_tokens_does_not_show_and_is_known_here() {
     for usage in ["", r#","usage":null"#, r#","usage":{}"#] {
-        let body = format!(r#"{{"choices":[{{"message":{{"content":"a"}}}}]{usage}}}"#);
-        let answer = rewrite(body.as_bytes(), &voice(), ALL, None).unwrap();
+        let body = format!(r#"{{"choices":[{{"message":{{"content":"要点"}}}}]{usage}}}"#);
+        let answer = rewrite(body.as_bytes(), &voice(), ALL, None, estimate).unwrap();
         assert_eq!(answer.usage, None);
-        assert!(answer.body.ends_with(br#""content":"a"},"finish_reason":null}]}"#));
+        let ours =
+            r#""finish_reason":null}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}"#;
+        assert!(answer.body.ends_with(ours.as_bytes()), "{:?}", answer.body);
     }
 }
 
@@ -170,7 +176,7 @@ fn each_fault_has_its_name() {
     ] {
         assert_eq!(seen(body, ALL), Err(fault), "{body}");
     }
-    assert_eq!(rewrite(b"{\"a\":\"\xc3\"}", &voice(), ALL, None), Err(UpstreamFault::BadJson));
+    assert_eq!(rewrite(b"{\"a\":\"\xc3\"}", &voice(), ALL, None, estimate), Err(UpstreamFault::BadJson));
 }
 
 #[test]

@@ -116,7 +116,11 @@ fn part(scanner: &mut Scanner<'_>, path: &Path<'_>) -> Result<PartType, BadReque
                 found.require(path, "data")?;
                 found.require(path, "format")?;
             }
-            "file" => read::any_object(scanner, path)?,
+            // What one tenant puts into a provider's store, the next one might name.
+            "file" => read::members(scanner, path, &["file_id"], |_, _, path| {
+                Err(path.wrong("must not be given, as this API keeps no files; send `file_data`"))
+            })
+            .map(|_| ())?,
             _ => read::any_string(scanner, path)?,
         }
         Ok(())

@@ -11,7 +11,8 @@ use super::spots::{Named, Spots};
 use super::tools;
 use crate::error::BadRequest;
 
-const NAMES: &[&str] = &["role", "content", "name", "tool_call_id", "tool_calls", "function_call", "refusal"];
+const NAMES: &[&str] =
+    &["role", "content", "name", "tool_call_id", "tool_calls", "function_call", "refusal", "audio"];
 
 #[derive(Clone, Copy)]
 enum Role {
@@ -52,6 +53,12 @@ pub(super) fn check(
             "tool_calls" => tools::calls(scanner, path, spots)?,
             "tool_call_id" => spots.string(scanner, Named::Call, path)?,
             "function_call" => tools::function(scanner, path)?,
+            // It names what was said before in a provider's store, and never by us.
+            "audio" => {
+                return Err(
+                    path.wrong("must not be given, as this API keeps no sounds; send its text as `content`")
+                );
+            }
             _ => read::any_string(scanner, path)?,
         }
         Ok(())

@@ -107,9 +107,11 @@ impl Options {
                 self.spots.string(scanner, Named::Person, path)?;
                 return Ok(Fate::Named);
             }
-            Field::PromptCacheRetention | Field::ServiceTier | Field::ReasoningEffort | Field::Verbosity => {
-                read::any_string(scanner, path)?
+            Field::ReasoningEffort | Field::Verbosity | Field::PromptCacheRetention => {
+                read::word(scanner, path)?;
             }
+            Field::PromptCacheOptions => words(scanner, path)?,
+            Field::ServiceTier => read::any_string(scanner, path)?,
             Field::SafetyIdentifier => {
                 let from = value_start(scanner)?;
                 if read::string(scanner, path)?.chars().count() > 64 {
@@ -121,7 +123,7 @@ impl Options {
             Field::Metadata => metadata(scanner, path)?,
             Field::Modalities => modalities(scanner, path)?,
             Field::Prediction => prediction(scanner, path)?,
-            Field::PromptCacheOptions | Field::Audio | Field::WebSearchOptions | Field::Moderation => {
+            Field::Audio | Field::WebSearchOptions | Field::Moderation => {
                 read::any_object(scanner, path)?;
             }
         }
@@ -240,8 +242,25 @@ fn metadata(scanner: &mut Scanner<'_>, path: &Path<'_>) -> Result<(), BadRequest
     })
 }
 
+/// Checks an object that goes up and has no room for anybody's data: words that are called by words.
+fn words(scanner: &mut Scanner<'_>, path: &Path<'_>) -> Result<(), BadRequest> {
+    const WRONG: &str =
+        "must have only words, numbers and truth values, of 1 to 32 letters, digits, `_`, `-` and `.`";
+    if scanner.peek()? != Kind::Object {
+        return Err(path.wrong("must be an object"));
+    }
+    scanner.object(|scanner, entry| {
+        let fits = match scanner.peek()? {
+            Kind::String => read::is_word(&scanner.string()?.decode()),
+            Kind::Number | Kind::True | Kind::False | Kind::Null => scanner.skip().map(|()| true)?,
+            Kind::Object | Kind::Array => false,
+        };
+        if fits && read::is_word(&entry.name.decode()) { Ok(()) } else { Err(path.wrong(WRONG)) }
+    })
+}
+
 fn modalities(scanner: &mut Scanner<'_>, path: &Path<'_>) -> Result<(), BadRequest> {
-    read::items(scanner, path, |scanner, item| match read::string(scanner, item)?.as_ref() {
+    read::items(scanner, path, |scanner, item| match read::word(scanner, item)?.as_ref() {
         "audio" => Err(path.wrong("asks for audio, which this API does not serve")),
         _ => Ok(()),
     })

@@ -21,6 +21,24 @@ pub(super) fn any_string(scanner: &mut Scanner<'_>, path: &Path<'_>) -> Result<(
     Ok(())
 }
 
+/// The longest word, in bytes.
+const MAX_WORD: usize = 32;
+
+/// Whether a value of a closed set may be called so, also one that is new to us. It says nothing to a model.
+pub(super) fn is_word(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    (1..=MAX_WORD).contains(&text.len()) && text.bytes().all(fits)
+}
+
+/// One word of a closed set.
+pub(super) fn word<'a>(scanner: &mut Scanner<'a>, path: &Path<'_>) -> Result<Cow<'a, str>, BadRequest> {
+    let word = string(scanner, path)?;
+    if is_word(&word) {
+        return Ok(word);
+    }
+    Err(path.wrong("must be one word: 1 to 32 letters, digits, `_`, `-` and `.`"))
+}
+
 /// For [`members`], when every one of them must be a string.
 pub(super) fn each_a_string(
     scanner: &mut Scanner<'_>,

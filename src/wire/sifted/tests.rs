@@ -7,8 +7,10 @@ use crate::error::UpstreamFault;
 use crate::wire::completion::{Expose, rewrite};
 use crate::wire::sieve::{Part, Sieve, Verdict, Writing};
 use crate::wire::sse::{SseRewriter, UsageWanted};
-use crate::wire::usage::{Delivered, Usage};
+use crate::wire::usage::{Delivered, Estimate};
 use crate::wire::voice::Voice;
+
+const ESTIMATE: Estimate = Estimate { prompt: 3, answer: |_| 4 };
 
 const ALL: Expose = Expose { logprobs: true, reasoning: true, usage_details: true };
 
@@ -18,7 +20,7 @@ struct Strict(Vec<((u64, Part), String)>);
 
 impl Sieve for Strict {
     fn whole(&mut self, _: Writing, text: &str) -> Verdict {
-        if text.contains('!') { Verdict::Forbidden } else { Verdict::Clean }
+        if text.contains('!') || text.contains("<end") { Verdict::Forbidden } else { Verdict::Clean }
     }
 
     fn piece(&mut self, choice: u64, part: Part, piece: &str, told: &mut String) -> Verdict {
@@ -37,6 +39,12 @@ impl Sieve for Strict {
         Verdict::Clean
     }
 
+    fn settle(&mut self, choice: u64, part: Part, told: &mut String) {
+        for (_, kept) in self.0.iter_mut().filter(|(key, _)| *key == (choice, part)) {
+            told.push_str(&std::mem::take(kept));
+        }
+    }
+
     fn end(&mut self, choice: u64, told: &mut dyn FnMut(Part, &str)) -> Verdict {
         for ((_, part), rest) in self.0.extract_if(.., |((of, _), _)| *of == choice) {
             told(part, &rest);
@@ -53,7 +61,9 @@ fn voice() -> Voice {
 }
 
 fn rewriter(usage: UsageWanted) -> SseRewriter {
-    SseRewriter::new(voice(), usage, ALL, 1 << 16).sifted(Some(Box::new(Strict::default())))
+    SseRewriter::new(voice(), usage, ALL, 1 << 16)
+        .sifted(Some(Box::new(Strict::default())))
+        .estimated(ESTIMATE)
 }
 
 fn event(choices: &str) -> String {
@@ -133,7 +143,7 @@ fn an_answer_that_becomes_forbidden_ends_because_of_its_content() {
         assert_eq!(result, Err(UpstreamFault::AnswerForbidden));
         assert!(all[2].contains(r#""content":"c""#) && !all[2].contains("c!") && stream.useful(), "{all:?}");
         let mut out = BytesMut::new();
-        stream.close(Usage::estimated(3, 4), &mut out);
+        stream.close(&mut out);
         let end = plain(&out);
         let mut lines = end.lines().filter(|line| !line.is_empty());
         for index in [0, 1] {
@@ -147,8 +157,21 @@ fn an_answer_that_becomes_forbidden_ends_because_of_its_content() {
         assert!(stream.done());
         // A stream is ended once.
         let before = out.len();
-        stream.close(Usage::default(), &mut out);
+        stream.close(&mut out);
         assert_eq!(out.len(), before);
+    }
+}
+
+#[test]
+fn a_stream_without_a_count_of_tokens_is_told_an_estimate() {
+    let last = r#"],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}"#;
+    for (usage, sieve) in [(UsageWanted::Yes, true), (UsageWanted::Yes, false), (UsageWanted::No, true)] {
+        let sieve: Option<Box<dyn Sieve>> = if sieve { Some(Box::new(Strict::default())) } else { None };
+        let mut stream = SseRewriter::new(voice(), usage, ALL, 1 << 16).sifted(sieve).estimated(ESTIMATE);
+        let (all, result) = told(&mut stream, &[content("a"), event(STOP), DONE.to_owned()]);
+        assert_eq!(result, Ok(()));
+        assert_eq!(all[2].contains(last), usage == UsageWanted::Yes, "{all:?}");
+        assert_eq!(stream.usage(), None);
     }
 }
 
@@ -180,29 +203,35 @@ fn every_text_of_a_choice_is_kept_back_on_its_own() {
     ];
     let (all, result) = told(&mut stream, &events);
     assert_eq!(result, Ok(()));
-    let first: Vec<_> = all[0].lines().map(|line| line.split("delta\":").nth(1).unwrap()).collect();
-    for (line, said) in
-        first[1..].iter().zip([r#""reasoning_content":"c""#, r#""content":"a""#, r#""refusal":"b""#])
-    {
-        assert!(line.starts_with(&format!("{{{said}}}")), "{}", all[0]);
-    }
-    assert!(
-        all[1].contains(r#""name":"f","arguments":"d""#) && all[1].contains(r#""name":"g","input":"e""#),
-        "{}",
-        all[1]
+    // What is kept back of a text is told before another one goes on, and that of the last before the end.
+    let deltas = |told: &str| -> Vec<String> {
+        let deltas = told.lines().filter_map(|line| line.split("\"delta\":{").nth(1));
+        deltas.map(|rest| rest.split("},\"finish_reason").next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(
+        deltas(&all[0])[1..],
+        [
+            r#""reasoning_content":"c""#,
+            r#""reasoning_content":"<3""#,
+            r#""content":"a""#,
+            r#""content":"<1""#,
+            r#""refusal":"b""#
+        ]
     );
+    let calls = deltas(&all[1]);
+    assert_eq!(calls[0], r#""refusal":"<2""#);
+    assert!(calls[1].contains(r#""name":"f","arguments":"d""#), "{calls:?}");
+    assert_eq!(calls[2], r#""tool_calls":[{"index":0,"function":{"arguments":"<4"}}]"#);
+    assert!(calls[3].contains(r#""name":"g","input":"e""#), "{calls:?}");
     assert_eq!(all[2], "");
-    assert!(all[3].contains(r#""function_call":{"name":"h","arguments":"f"}"#), "{}", all[3]);
-    for rest in [
-        r#""delta":{"content":"<1"}"#,
-        r#""delta":{"refusal":"<2"}"#,
-        r#""delta":{"reasoning_content":"<3"}"#,
-        r#""delta":{"tool_calls":[{"index":0,"function":{"arguments":"<4"}}]}"#,
-        r#""delta":{"tool_calls":[{"index":1,"custom":{"input":"<56"}}]}"#,
-        r#""delta":{"function_call":{"arguments":"<7"}}"#,
-    ] {
-        assert!(all[4].contains(rest), "{rest} is not in {}", all[4]);
-    }
+    assert_eq!(
+        deltas(&all[3]),
+        [
+            r#""tool_calls":[{"index":1,"custom":{"input":"<56"}}]"#,
+            r#""function_call":{"name":"h","arguments":"f"}"#
+        ]
+    );
+    assert_eq!(deltas(&all[4]), [r#""function_call":{"arguments":"<7"}"#, ""]);
     for line in all.concat().lines() {
         assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
     }
@@ -225,6 +254,49 @@ fn names_and_log_probabilities_tell_nothing_forbidden() {
     let logprobs =
         r#"{"index":0,"delta":{"content":"a<b"},"logprobs":{"content":[{"token":"<b","logprob":-1}]}}"#;
     assert!(!told(&mut stream, &[event(logprobs)]).0.concat().contains("<b"));
+}
+
+#[test]
+fn a_name_that_comes_in_pieces_is_looked_at_as_one() {
+    let calls = |text: &str| event(&format!(r#"{{"index":0,"delta":{{"tool_calls":[{text}]}}}}"#));
+    let older = |text: &str| event(&format!(r#"{{"index":0,"delta":{{"function_call":{{{text}}}}}}}"#));
+    let one = |index: u64, kind: &str, name: &str| {
+        calls(&format!(r#"{{"index":{index},"{kind}":{{"name":"{name}"}}}}"#))
+    };
+    for (events, verdict) in [
+        (vec![one(0, "function", "a<"), one(0, "function", "end")], Err(UpstreamFault::AnswerForbidden)),
+        (vec![one(0, "custom", "a<"), one(0, "custom", "end")], Err(UpstreamFault::AnswerForbidden)),
+        (vec![older(r#""name":"a<""#), older(r#""name":"end""#)], Err(UpstreamFault::AnswerForbidden)),
+        // Another call, and the same name once more.
+        (vec![one(0, "function", "a<"), one(1, "function", "end")], Ok(())),
+        (vec![one(0, "function", "<e"), one(0, "function", "<e"), one(0, "function", "<e")], Ok(())),
+    ] {
+        let mut stream = rewriter(UsageWanted::No);
+        let (all, result) = told(&mut stream, &[vec![content("x")], events].concat());
+        assert_eq!(result, verdict, "{all:?}");
+        assert!(verdict.is_ok() || !all.concat().contains("end"), "{all:?}");
+    }
+    let long = one(0, "function", &"n".repeat(3000));
+    let mut stream = rewriter(UsageWanted::No);
+    let longer = one(0, "function", &"m".repeat(3000));
+    assert_eq!(told(&mut stream, &[content("x"), long, longer]).1, Err(UpstreamFault::AnswerForbidden));
+}
+
+#[test]
+fn a_choice_that_has_ended_says_no_more() {
+    let both =
+        r#"{"index":0,"delta":{"content":"a"},"finish_reason":"stop"},{"index":0,"delta":{"content":"b"}}"#;
+    for events in [
+        vec![event(both), content("c"), event(STOP), DONE.to_owned()],
+        vec![content("a"), event(STOP), content("b!"), DONE.to_owned()],
+    ] {
+        let mut stream = rewriter(UsageWanted::No);
+        let (all, result) = told(&mut stream, &events);
+        let all = all.concat();
+        assert_eq!(result, Ok(()));
+        assert!(!all.contains(r#""content":"b"#) && !all.contains(r#""content":"c"#), "{all}");
+        assert_eq!((all.matches("stop").count(), stream.delivered().chars), (1, 1), "{all}");
+    }
 }
 
 #[test]
@@ -261,7 +333,9 @@ fn calls_without_end_are_no_way_to_fill_the_memory() {
 fn whole_answers_are_judged_by_all_that_is_shown_of_them() {
     let verdict = |message: &str, expose: Expose| {
         let body = format!(r#"{{"choices":[{{"message":{{"content":"a"}}}},{{"message":{message}}}]}}"#);
-        rewrite(body.as_bytes(), &voice(), expose, Some(Box::new(Strict::default()))).unwrap().verdict
+        rewrite(body.as_bytes(), &voice(), expose, Some(Box::new(Strict::default())), || ESTIMATE)
+            .unwrap()
+            .verdict
     };
     for message in [
         r#"{"content":"b!"}"#,
@@ -277,6 +351,16 @@ fn whole_answers_are_judged_by_all_that_is_shown_of_them() {
         assert_eq!(verdict(message, ALL), Verdict::Forbidden, "{message}");
     }
     assert_eq!(verdict(r#"{"content":"b","refusal":"c"}"#, ALL), Verdict::Clean);
+    // Log probabilities, in which nobody looks for anything, are not told.
+    let logprobs = r#"{"choices":[{"message":{"content":"a"},"logprobs":{"content":[{"token":"a","logprob":-1,
+        "top_logprobs":[{"token":"!","logprob":-2}]}]}}]}"#;
+    let body = |sieve: Option<Box<dyn Sieve>>| {
+        let whole = rewrite(logprobs.as_bytes(), &voice(), ALL, sieve, || ESTIMATE).unwrap();
+        String::from_utf8(whole.body.to_vec()).unwrap()
+    };
+    assert!(body(None).contains(r#""token":"!""#));
+    let judged = body(Some(Box::new(Strict::default())));
+    assert!(!judged.contains("logprobs") && !judged.contains('!'), "{judged}");
     // Who does not see it need not be kept from it.
     assert_eq!(verdict(r#"{"reasoning_content":"b!"}"#, Expose::default()), Verdict::Clean);
 }

@@ -46,7 +46,7 @@ fn every_message_says_its_content() {
         (r#"{"role":"user","name":"Bob","content":""}"#, &["B Bob", "M "]),
         (
             r#"{"role":"assistant","reasoning_content":"hm","content":"x","annotations":[{"type":"u","title":"t"}]}"#,
-            &["B hm", "M x", "B t"],
+            &["B hm", "M x", "B u", "B t"],
         ),
     ] {
         assert_eq!(of_message(message), said, "{message}");
@@ -56,10 +56,112 @@ fn every_message_says_its_content() {
 #[test]
 fn files_and_sounds_say_no_more_than_their_names() {
     let message = r#"{"role":"user","content":[
-        {"type":"file","file":{"filename":"plan.pdf","file_data":"data:application/pdf;base64,AAAA","file_id":"file-1"}},
+        {"type":"file","file":{"filename":"plan.pdf","file_data":"data:application/pdf;base64,AA+/\r\nA-_="}},
+        {"type":"image_url","image_url":{"url":"https://pictures.example/a?b=c","detail":"low"}},
         {"type":"input_audio","input_audio":{"data":"BBBB","format":"wav"}},
         {"type":"text","text":"look","cache_control":{"type":"ephemeral","note":"n"}}]}"#;
     assert_eq!(of_message(message), ["B plan.pdf", "B n", "M look"]);
+}
+
+#[test]
+fn what_is_no_picture_and_no_sound_is_read() {
+    for (part, said) in [
+        (r#"{"type":"image_url","image_url":{"url":"make a bomb"}}"#, &["B make a bomb"][..]),
+        (r#"{"type":"image_url","image_url":{"url":"https://a b"}}"#, &["B https://a b"]),
+        (r#"{"type":"image_url","image_url":{"url":"https://爆弾"}}"#, &["B https://爆弾"]),
+        (
+            r#"{"type":"image_url","image_url":{"url":"https://a","detail":"make a bomb"}}"#,
+            &["B make a bomb"],
+        ),
+        (
+            r#"{"type":"input_audio","input_audio":{"data":"a bomb","format":"bomb"}}"#,
+            &["B a bomb", "B bomb"],
+        ),
+        (
+            r#"{"type":"file","file":{"file_data":"data:text/plain,bomb","x":{"file_data":"AA"}}}"#,
+            &["B data:text/plain,bomb", "B AA"],
+        ),
+        (r#"{"type":"file","file":{"file_data":"data:a bomb;base64,AA"}}"#, &["B data:a bomb;base64,AA"]),
+        (r#"{"type":"text","text":"x","file":{"file_data":"a bomb"}}"#, &["B a bomb", "M x"]),
+        (r#"{"type":"text","text":"x","image_url":{"url":"a bomb"}}"#, &["B a bomb", "M x"]),
+        (r#"{"type":"text","text":"x","id":"a bomb","role":["b"]}"#, &["B a bomb", "B b", "M x"]),
+    ] {
+        assert_eq!(of_message(&format!(r#"{{"role":"user","content":[{part}]}}"#)), said, "{part}");
+    }
+}
+
+#[test]
+fn a_name_that_gives_things_their_form_hides_nothing() {
+    let tool = |parameters: &str| {
+        of_field(&format!(
+            r#""tools":[{{"type":"function","function":{{"name":"f","parameters":{parameters}}}}}]"#
+        ))[1..]
+            .to_vec()
+    };
+    for parameters in [
+        r#"{"type":"object","format":"bomb"}"#,
+        r#"{"items":{"type":"string","format":"bomb"}}"#,
+        r#"{"items":{"type":["string","bomb"]}}"#,
+        r#"{"$id":"bomb","$schema":"http://json-schema.org/draft-07/schema#"}"#,
+        r#"{"$schema":"bomb"}"#,
+        r#"{"$ref":"bomb"}"#,
+        r#"{"type":"object","id":{"description":"bomb"}}"#,
+        r#"{"mode":["bomb"]}"#,
+        r#"{"default":{"type":"bomb","role":1}}"#,
+        r#"{"default":{"format":[{"mode":{"type":"bomb"}}]}}"#,
+        r#"{"tool_call_id":"bomb","role":null}"#,
+        r#"{"role":"bomb"}"#,
+    ] {
+        assert_eq!(tool(parameters), ["B bomb"], "{parameters}");
+    }
+    for (field, said) in [
+        (
+            r#""tools":[{"type":"custom","custom":{"name":"f","format":{"type":"grammar","grammar":{"syntax":"lark","definition":"start: bomb"}}}}]"#,
+            &["B f", "B start: bomb"][..],
+        ),
+        (r#""tools":[{"type":"function","id":"bomb","function":{"name":"f"}}]"#, &["B bomb", "B f"]),
+        (
+            r#""tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"bomb","tools":[{"type":"function","name":"f"}]}}"#,
+            &["B bomb", "B f"],
+        ),
+        (r#""tool_choice":"auto","function_call":"none""#, &[]),
+        (
+            r#""response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type":"object","format":"bomb"}}}"#,
+            &["B n", "B bomb"],
+        ),
+        (
+            r#""prediction":{"type":"content","content":"x","format":"bomb","role":"y","tool_calls":[{"id":"z"}]}"#,
+            &["M x", "B bomb", "B y", "B z"],
+        ),
+    ] {
+        assert_eq!(of_field(field), said, "{field}");
+    }
+    for (message, said) in [
+        (r#"{"role":"user","content":"x","thinking":{"type":"bomb"}}"#, &["M x", "B bomb"][..]),
+        (r#"{"role":"user","content":"x","id":"bomb","format":["y"]}"#, &["M x", "B bomb", "B y"]),
+        (
+            r#"{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}","id":"bomb"}}]}"#,
+            &["B f", "A {}", "B bomb"],
+        ),
+    ] {
+        assert_eq!(of_message(message), said, "{message}");
+    }
+}
+
+#[test]
+fn words_of_options_are_read_unless_everybody_uses_them() {
+    for (field, said) in [
+        (r#""reasoning_effort":"low","verbosity":"high","modalities":["text"]"#, &[][..]),
+        (r#""reasoning_effort":"bomb""#, &["B bomb"]),
+        (r#""verbosity":"bomb""#, &["B bomb"]),
+        (r#""modalities":["text","bomb"]"#, &["B bomb"]),
+        (r#""prompt_cache_retention":"bomb""#, &["B bomb"]),
+        (r#""prompt_cache_retention":"24h","prompt_cache_options":{"mode":"explicit","ttl":"30m"}"#, &[]),
+        (r#""prompt_cache_options":{"mode":"bomb"}"#, &["B bomb"]),
+        (r#""logit_bias":{"50256":-100,"a bomb":1,"b":2}"#, &["B a bomb", "B b"]),
+    ] {
+        assert_eq!(of_field(field), said, "{field}");
+    }
 }
 
 #[test]
@@ -86,13 +188,13 @@ fn tools_formats_and_predictions_say_what_a_model_reads() {
     );
     assert_eq!(of_field(r#""prediction":{"type":"content","content":"foretold"}"#), ["M foretold"]);
     assert_eq!(of_field(r#""stop":["end"]"#), ["B end"]);
-    assert_eq!(of_field(r#""unknown":{"a":[{"b":"c"}],"type":"x"}"#), ["B c"]);
+    assert_eq!(of_field(r#""unknown":{"a":[{"b":"c"}],"type":"x"}"#), ["B c", "B x"]);
 }
 
 #[test]
 fn what_stays_here_says_nothing() {
     let fields = r#""user":"bomb","metadata":{"a":"bomb"},"safety_identifier":"bomb","service_tier":"bomb",
-        "prompt_cache_key":"bomb","moderation":{"model":"bomb"},"stream":true,"temperature":1,"logit_bias":{"bomb":1}"#;
+        "prompt_cache_key":"bomb","moderation":{"model":"bomb"},"stream":true,"temperature":1,"audio":{"voice":"bomb"},"web_search_options":{"a":"bomb"}"#;
     assert!(of_field(fields).is_empty());
 }
 

@@ -1,8 +1,9 @@
 //! Tool calls that somebody looks at before they are told.
 
+use super::super::call_names::CallNames;
 use super::super::lenient::{Object, Text};
 use super::super::sieve::{Part, Sieve, Verdict, Writing};
-use super::super::tracks::Track;
+use super::super::tracks::{Name, Place, Track};
 use super::super::usage::Delivered;
 use super::{Function, ToolCall, arguments};
 use crate::error::UpstreamFault;
@@ -39,7 +40,9 @@ pub(in crate::wire) fn judge_function(
     function: &Function<'_>,
     sieve: &mut dyn Sieve,
 ) -> Result<Verdict, UpstreamFault> {
-    if judge_name(function.name.as_ref(), sieve) == Verdict::Forbidden {
+    if let Some(name) = &function.name
+        && sieve.whole(Writing::Plain, name.as_str()) == Verdict::Forbidden
+    {
         return Ok(Verdict::Forbidden);
     }
     function
@@ -47,12 +50,25 @@ pub(in crate::wire) fn judge_function(
         .map_or(Ok(Verdict::Clean), |json| Ok(sieve.whole(Writing::Json, arguments(json)?.as_str())))
 }
 
-/// A name comes whole, and clients cannot do without it: it is looked at and never kept back.
-fn judge_name(name: Option<&Text<'_>>, sieve: &mut dyn Sieve) -> Verdict {
-    name.map_or(Verdict::Clean, |name| sieve.whole(Writing::Plain, name.as_str()))
-}
-
 impl ToolCall<'_> {
+    /// Where the piece belongs, as [`place`](Self::place) says; it is found there again.
+    ///
+    /// # Errors
+    /// As that.
+    pub(in crate::wire) fn placed(&mut self, track: &mut Track) -> Result<Place, UpstreamFault> {
+        let place = self.place(track)?;
+        self.place = Some(place);
+        Ok(place)
+    }
+
+    /// Which text of its choice the piece goes on with.
+    pub(in crate::wire) fn part(&self, place: Place) -> Part {
+        match (&self.function, &self.custom) {
+            (None, Some(_)) => Part::Input(place.index),
+            (Some(_) | None, _) => Part::Arguments(place.index),
+        }
+    }
+
     /// Puts what may be told into the place of what was said. Also counts what was said.
     ///
     /// # Errors
@@ -61,23 +77,23 @@ impl ToolCall<'_> {
         &mut self,
         choice: u64,
         track: &mut Track,
+        names: &mut CallNames,
         sieve: &mut dyn Sieve,
         said: &mut Delivered,
     ) -> Result<Verdict, UpstreamFault> {
-        let place = self.place(track)?;
+        let place = self.placed(track)?;
         let index = place.index;
-        // So that it is found there again.
-        self.place = Some(place);
+        let name = self.name_text().filter(|_| place.name == Name::New);
+        if names.judge(choice, Some(index), name, sieve) == Verdict::Forbidden {
+            (self.function, self.custom) = (None, None);
+            return Ok(Verdict::Forbidden);
+        }
         if let Some(Object(function)) = &mut self.function
-            && function.sift(choice, Part::Arguments(index), sieve, said)? == Verdict::Forbidden
+            && function.sift_arguments(choice, Part::Arguments(index), sieve, said)? == Verdict::Forbidden
         {
             return Ok(Verdict::Forbidden);
         }
         let Some(Object(custom)) = &mut self.custom else { return Ok(Verdict::Clean) };
-        if judge_name(custom.name.as_ref(), sieve) == Verdict::Forbidden {
-            (custom.name, custom.input) = (None, None);
-            return Ok(Verdict::Forbidden);
-        }
         Ok(custom.input.as_mut().map_or(Verdict::Clean, |input| {
             said.count(input.as_str());
             let mut told = String::new();
@@ -95,21 +111,31 @@ impl ToolCall<'_> {
 }
 
 impl Function<'_> {
-    /// As [`ToolCall::sift`], for the arguments that are this part of the choice.
+    /// As [`ToolCall::sift`], for the older `function_call`.
     ///
     /// # Errors
-    /// `BadJson` if they hold text that is not Unicode.
+    /// `BadJson` if arguments hold text that is not Unicode.
     pub(in crate::wire) fn sift(
+        &mut self,
+        choice: u64,
+        names: &mut CallNames,
+        sieve: &mut dyn Sieve,
+        said: &mut Delivered,
+    ) -> Result<Verdict, UpstreamFault> {
+        if names.judge(choice, None, self.name.as_ref(), sieve) == Verdict::Forbidden {
+            (self.name, self.arguments) = (None, None);
+            return Ok(Verdict::Forbidden);
+        }
+        self.sift_arguments(choice, Part::Function, sieve, said)
+    }
+
+    fn sift_arguments(
         &mut self,
         choice: u64,
         part: Part,
         sieve: &mut dyn Sieve,
         said: &mut Delivered,
     ) -> Result<Verdict, UpstreamFault> {
-        if judge_name(self.name.as_ref(), sieve) == Verdict::Forbidden {
-            (self.name, self.arguments) = (None, None);
-            return Ok(Verdict::Forbidden);
-        }
         if let Some(name) = &self.name {
             said.count(name.as_str());
         }

@@ -3,7 +3,7 @@
 //! What is taken out before comparing: the request's id, the time, token counts (of the same number of digits), the
 //! letters of tool call ids (not their length), and the part of a wait that is random.
 
-use super::stacks::{Case, hosted, own};
+use super::stacks::{Case, hosted, own, uncounted};
 use crate::kit::client::Response;
 use crate::kit::config::Gateway;
 use crate::kit::script::Step;
@@ -64,6 +64,34 @@ fn who_answers_does_not_show() {
         }
     }
     assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+#[test]
+fn whether_somebody_counts_tokens_does_not_show() {
+    // What we estimate has another number of digits.
+    let short = |text: String| {
+        let mut text = masked(&text, "ength: ", |letter| letter.is_ascii_digit());
+        while text.contains("00") {
+            text = text.replace("00", "0");
+        }
+        text
+    };
+    for (case, ways) in Case::ALL {
+        for stream in ways {
+            for more in ["", r#","stream_options":{"include_usage":true}"#] {
+                let counted = short(answer(hosted, case, *stream, more));
+                let other = short(answer(uncounted, case, *stream, more));
+                assert_eq!(counted, other, "{case:?}, stream {stream}{more}");
+                let told = case as usize <= Case::Refusal as usize;
+                let due = told && (!stream || !more.is_empty());
+                assert_eq!(
+                    other.contains(r#""usage":{"prompt_tokens":0,"completion_tokens":0"#),
+                    due,
+                    "{other}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

@@ -157,6 +157,18 @@ pub fn hosted(case: Case, stream: bool) -> Vec<Step> {
     }
 }
 
+/// The hosted service, when it counts no tokens.
+pub fn uncounted(case: Case, stream: bool) -> Vec<Step> {
+    let hidden = |step| match step {
+        // As long as before, so that lengths are true.
+        Step::Bytes(bytes) => Step::Bytes(
+            String::from_utf8(bytes).expect("a text").replace("\"usage\"", "\"egasu\"").into_bytes(),
+        ),
+        other => other,
+    };
+    hosted(case, stream).into_iter().map(hidden).collect()
+}
+
 /// A server of one's own: compact JSON in another order, absent members, an empty first event, ids and roles in
 /// each, several things at once, few headers.
 pub fn own(case: Case, stream: bool) -> Vec<Step> {

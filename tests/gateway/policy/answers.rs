@@ -10,7 +10,7 @@ use crate::kit::answers::{
     CANARIES, json_answer, sse, sse_answer, sse_events, sse_head, sse_tool_answer, tool_answer,
 };
 use crate::kit::client::{End, chat_request};
-use crate::kit::script::{Step, chunk, last_chunk};
+use crate::kit::script::{Step, chunk, last_chunk, whole};
 use crate::kit::upstream::Upstream;
 use crate::kit::{DEADLINE, KEY, sse as split};
 
@@ -282,4 +282,50 @@ fn a_stream_that_is_kept_back_is_not_silent() {
         "{}",
         answer.everything()
     );
+}
+
+/// An answer of one text, with tokens that it was made of, or not.
+fn with_tokens(text: &str, tokens: &[&str]) -> Upstream {
+    let tokens: Vec<Value> =
+        tokens.iter().map(|token| json!({"token": token, "logprob": -1, "top_logprobs": []})).collect();
+    let logprobs = json!({"content": tokens, "refusal": null});
+    let choice = |said: &str, why: Value| json!({"index": 0, said: {"content": text}, "finish_reason": why, "logprobs": logprobs});
+    let answer = json!({ "choices": [choice("message", json!("stop"))] }).to_string();
+    let events = [
+        format!("data: {}\n\n", json!({ "choices": [choice("delta", json!("stop"))] })),
+        "data: [DONE]\n\n".to_owned(),
+    ];
+    Upstream::start(move |seen| {
+        if seen.wants_stream() {
+            return sse(&events);
+        }
+        whole(200, &[("Content-Type", "application/json")], &answer)
+    })
+}
+
+#[test]
+fn log_probabilities_spell_out_nothing_that_is_not_told() {
+    let ask = |alias: &str, stream: bool| {
+        json!({"model": alias, "stream": stream, "logprobs": true, "messages": [{"role": "user", "content": "x"}]})
+            .to_string()
+    };
+    // Nobody looks at tokens, so that under a policy none are told.
+    let upstream = with_tokens("fine", &["make", " a bomb"]);
+    let daemon = Setup::new(&[&upstream], POLICY).alias("expose: [ logprobs, reasoning ]").start();
+    for stream in [false, true] {
+        let answer = daemon.client().chat(&ask("general", stream));
+        assert_eq!(answer.status, 200);
+        assert!(!answer.text().contains("logprobs") && answer.text().contains("fine"), "{}", answer.text());
+    }
+    // Without one, only those of the text, where what is thought is not shown.
+    let upstream = with_tokens("fine", &["I think of you", ".", "fi", "ne"]);
+    let setup = Setup::new(&[&upstream], "max_prompt_tokens: 1000");
+    for (expose, thought) in [("logprobs", false), ("logprobs, reasoning", true)] {
+        let daemon = setup.clone().alias(&format!("expose: [ {expose} ]")).start();
+        for stream in [false, true] {
+            let answer = daemon.client().chat(&ask("general", stream));
+            assert_eq!(answer.text().contains("I think of you"), thought, "{}", answer.text());
+            assert!(answer.text().contains(r#""token":"ne""#), "{}", answer.text());
+        }
+    }
 }

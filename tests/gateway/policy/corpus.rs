@@ -80,7 +80,7 @@ const CAUGHT: &[Row] = &[
     Row { says: "a text that is split over the parts of a message", texts: &[] },
     Row { says: "a text that is split over the chunks of an answer, anywhere", texts: &[] },
     Row {
-        says: "names, descriptions and schemas of tools, predictions, fields that Byname does not know",
+        says: "names, descriptions, schemas and grammars of tools, predictions, fields that Byname does not know: every string but the API's own words",
         texts: &[],
     },
 ];
@@ -111,7 +111,7 @@ const NOT_CAUGHT: &[Row] = &[
     },
     Row { says: "a text that is split over messages, or over the fields of a call's arguments", texts: &[] },
     Row { says: "pictures, sounds, files and what a link leads to", texts: &[] },
-    Row { says: "names of JSON members, but for a schema's properties", texts: &[] },
+    Row { says: "names of JSON members, but for a schema's properties and in `logit_bias`", texts: &[] },
 ];
 
 #[test]
@@ -338,7 +338,6 @@ fn what_stands_beside_messages_is_read_and_pictures_are_not() {
             json!({}),
         ),
         (user(json!([{"type": "input_audio", "input_audio": {"data": "bomb", "format": "wav"}}])), json!({})),
-        (user(json!([{"type": "file", "file": {"file_id": "bomb"}}])), json!({})),
         (user(json!("x")), json!({"user": "bomb", "metadata": {"a": "bomb"}})),
         (user(json!("x")), json!({"documents": [{"bomb": 1}]})),
     ] {

@@ -5,8 +5,10 @@ mod corpus; // evasions, one by one, as the README tells of them
 mod failing; // a moderator that fails is heard of
 mod judged; // what of a request a moderator is asked about
 mod moderator; // a service that is asked besides
+mod places; // every place of a request is looked at
 mod prompts; // where in a request something is looked for
 mod setup; // the configurations of these tests
+mod streams; // streams that say it in other ways than a text
 mod words; // lists of words in files, and reloads
 
 use serde_json::{Value, json};

@@ -106,7 +106,7 @@ fn only_allowed_modalities_pass() {
     };
     let image = part(json!({"type": "image_url", "image_url": {"url": "https://pictures.example/a.png"}}));
     let sound = part(json!({"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}));
-    let file = part(json!({"type": "file", "file": {"file_id": "f"}}));
+    let file = part(json!({"type": "file", "file": {"file_data": "AA=="}}));
     let text = part(json!({"type": "text", "text": "more"}));
     let why = "`messages[1].content[1].type` is a kind of content that this model may not be given.";
     for (allowed, passes) in [

@@ -50,6 +50,45 @@ fn what_can_be_no_match_goes_on_at_once() {
 }
 
 #[test]
+fn a_text_that_another_one_follows_is_settled_and_may_go_on() {
+    let matcher = matcher(&["bomb"], &[r"secret\d{1,4}x"]);
+    let settled = |pieces: &[&str]| {
+        let (mut flow, mut gone, mut found) = (Flow::new(Writing::Plain), Vec::new(), Found::Nothing);
+        for piece in pieces {
+            let mut out = String::new();
+            found = flow.push(&matcher, piece, &mut out);
+            if found == Found::Nothing {
+                flow.settle(&matcher, &mut out);
+            }
+            gone.push(out);
+        }
+        let mut out = String::new();
+        if found == Found::Nothing {
+            found = flow.finish(&matcher, &mut out);
+        }
+        gone.push(out);
+        (gone, found)
+    };
+    for (pieces, gone, found) in [
+        (&["a bo", "ok"][..], &["a bo", "ok", ""][..], Found::Nothing),
+        (&["a bo", "", "ok bo", "x"], &["a bo", "", "ok bo", "x", ""], Found::Nothing),
+        (&["爆 sec", "ret12", "34", "5 b"], &["爆 sec", "ret12", "34", "5 b", ""], Found::Nothing),
+        // Matched across, though what stood before has gone on.
+        (&["a bo", "mb!"], &["a bo", "", ""], Found::Match),
+        (&["a secret1", "2x and"], &["a secret1", "", ""], Found::Match),
+        // What would be forbidden if it ended there waits for its end.
+        (&["a bomb", "ed"], &["a ", "bombed", ""], Found::Nothing),
+        (&["a bomb"], &["a ", ""], Found::Match),
+    ] {
+        let (all, was) = settled(pieces);
+        assert_eq!(
+            (all.as_slice(), was),
+            (&gone.iter().map(|s| s.to_string()).collect::<Vec<_>>()[..], found)
+        );
+    }
+}
+
+#[test]
 fn what_stands_before_a_match_goes_on_and_nothing_of_it() {
     let matcher = matcher(&["bomb", "爆弾"], &[r"secret\d{1,4}x", "が"]);
     for (pieces, gone) in [

@@ -11,6 +11,10 @@ struct Row {
 
 const WRONG_KINDS: [&str; 6] = ["true", "1", "1.5", "\"x\"", "[1]", "{\"a\":1}"];
 
+const NO_WORDS: &[&str] =
+    &["\"\"", "\"make a bomb\"", "\"爆弾\"", "\"a\\nb\"", "\"{}\"", "\"a234567890123456789012345678901234\""];
+const WORD: &str = "must be one word: 1 to 32 letters, digits, `_`, `-` and `.`";
+
 const ROWS: &[Row] = &[
     Row {
         field: "stream",
@@ -125,10 +129,11 @@ const ROWS: &[Row] = &[
     Row { field: "prompt_cache_key", good: &["\"k\""], bad: &["1", "{}"], sentence: "must be a string" },
     Row {
         field: "prompt_cache_retention",
-        good: &["\"24h\""],
+        good: &["\"24h\"", "\"in_memory\"", "\"in-memory\""],
         bad: &["24", "{}"],
         sentence: "must be a string",
     },
+    Row { field: "prompt_cache_retention", good: &[], bad: NO_WORDS, sentence: WORD },
     Row {
         field: "service_tier",
         good: &["\"auto\"", "\"other\""],
@@ -137,11 +142,13 @@ const ROWS: &[Row] = &[
     },
     Row {
         field: "reasoning_effort",
-        good: &["\"low\"", "\"new\""],
+        good: &["\"low\"", "\"new\"", "\"none\"", "\"Very-High_2.5\""],
         bad: &["1", "{}"],
         sentence: "must be a string",
     },
+    Row { field: "reasoning_effort", good: &[], bad: NO_WORDS, sentence: WORD },
     Row { field: "verbosity", good: &["\"low\""], bad: &["1", "true"], sentence: "must be a string" },
+    Row { field: "verbosity", good: &[], bad: NO_WORDS, sentence: WORD },
     Row { field: "safety_identifier", good: &["\"\""], bad: &["1", "{}"], sentence: "must be a string" },
     Row {
         field: "metadata",
@@ -173,7 +180,25 @@ const ROWS: &[Row] = &[
         bad: &["\"x\"", "[]"],
         sentence: "must be an object",
     },
-    Row { field: "prompt_cache_options", good: &["{}"], bad: &["\"x\"", "1"], sentence: "must be an object" },
+    Row {
+        field: "prompt_cache_options",
+        good: &["{}", "{\"mode\":\"explicit\",\"ttl\":\"30m\"}", "{\"a\":null,\"b\":true,\"c\":1.5}"],
+        bad: &["\"x\"", "1"],
+        sentence: "must be an object",
+    },
+    Row {
+        field: "prompt_cache_options",
+        good: &[],
+        bad: &[
+            "{\"a\":\"make a bomb\"}",
+            "{\"a\":\"\"}",
+            "{\"a b\":1}",
+            "{\"a\":{}}",
+            "{\"a\":[]}",
+            "{\"mode\":\"explicit\",\"key\":{\"a\":1}}",
+        ],
+        sentence: "must have only words, numbers and truth values, of 1 to 32 letters, digits, `_`, `-` and `.`",
+    },
     Row { field: "web_search_options", good: &["{}"], bad: &["true", "[]"], sentence: "must be an object" },
     Row { field: "moderation", good: &["{\"model\":\"m\"}"], bad: &["\"x\""], sentence: "must be an object" },
     Row {
@@ -240,6 +265,10 @@ fn members_of_a_field_are_complained_about_by_their_path() {
         ),
         (r#""stop":["a",1]"#, "`stop[1]` must be a string."),
         (r#""modalities":[1]"#, "`modalities[0]` must be a string."),
+        (
+            r#""modalities":["text","make a bomb"]"#,
+            "`modalities[1]` must be one word: 1 to 32 letters, digits, `_`, `-` and `.`.",
+        ),
         (r#""response_format":{}"#, "`response_format.type` is required."),
         (r#""response_format":{"type":1}"#, "`response_format.type` must be a string."),
         (

@@ -12,7 +12,8 @@ fn lawful_messages_pass() {
         r#"{"role":"user","content":[{"type":"text","text":"x","cache_control":{"type":"ephemeral"}}]}"#,
         r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x/y.png","detail":"low"}}]}"#,
         r#"{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"AA==","format":"wav"}}]}"#,
-        r#"{"role":"user","content":[{"type":"file","file":{"file_id":"f"}},{"type":"text","text":"","image_url":null}]}"#,
+        r#"{"role":"assistant","content":"x","audio":null,"refusal":null}"#,
+        r#"{"role":"user","content":[{"type":"file","file":{"file_data":"AA==","file_id":null}},{"type":"text","text":"","image_url":null}]}"#,
         r#"{"role":"assistant"}"#,
         r#"{"role":"assistant","content":null,"refusal":null,"tool_calls":null,"audio":null}"#,
         r#"{"role":"assistant","content":"x","refusal":"no","reasoning_content":"r"}"#,
@@ -103,6 +104,21 @@ fn an_unlawful_message_is_complained_about_by_its_path() {
             "must be an object",
         ),
         (
+            r#"{"role":"user","content":[{"type":"file","file":{"filename":"a","file_id":"file-1"}}]}"#,
+            ".content[0].file.file_id",
+            "must not be given, as this API keeps no files; send `file_data`",
+        ),
+        (
+            r#"{"role":"user","content":[{"type":"text","text":"a","file":{"file_id":{}}}]}"#,
+            ".content[0].file.file_id",
+            "must not be given, as this API keeps no files; send `file_data`",
+        ),
+        (
+            r#"{"role":"assistant","audio":{"id":"audio-1"}}"#,
+            ".audio",
+            "must not be given, as this API keeps no sounds; send its text as `content`",
+        ),
+        (
             r#"{"role":"user","content":[{"type":"refusal","refusal":"x"}]}"#,
             ".content[0].type",
             "must not be `refusal` in a message of this role",
@@ -162,7 +178,7 @@ fn each_medium_is_found_where_it_stands_first() {
     let text = r#"{"type":"text","text":"a"}"#;
     let image = r#"{"type":"image_url","image_url":{"url":"http://a"}}"#;
     let sound = r#"{"type":"input_audio","input_audio":{"data":"A","format":"wav"}}"#;
-    let file = r#"{"type":"file","file":{"file_id":"f"}}"#;
+    let file = r#"{"type":"file","file":{"file_data":"AA=="}}"#;
     let body = format!(
         r#"{{"model":"m","messages":[{{"role":"user","content":"a"}},{{"role":"user","content":[{text},{sound},{sound}]}},{{"role":"user","content":[{image},{sound}]}}]}}"#
     );
