@@ -87,7 +87,7 @@ pub async fn admit(
             let entry = exchange.entry.insert(tenant.catalog.resolve(asked.alias())?.clone()).clone();
             let mut asking = Asking::default();
             if let Some(policy) = &entry.policy {
-                guard::check(policy, &entry, &asked, &body).await?;
+                guard::check(policy, &entry, &asked, &body, &mut own).await?;
                 let take = |bytes| {
                     let mut room = buffered.part(&tenant.buffered);
                     room.grow(bytes, &intake::bounds(&snapshot)).map(|()| room)

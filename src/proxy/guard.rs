@@ -2,12 +2,14 @@
 
 use std::num::NonZero;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use once_cell::sync::Lazy;
 use tokio::sync::Semaphore;
 
 use super::quota::Prompt;
+use super::stopwatch::Stopwatch;
 use crate::error::{BadRequest, Blocker, GatewayError};
 use crate::rules::catalog::AliasEntry;
 use crate::rules::content::Policy;
@@ -29,7 +31,7 @@ fn seats(share: usize) -> Arc<Semaphore> {
     Arc::new(Semaphore::new((cores / share).max(1)))
 }
 
-/// Checks a request against the policy of its alias.
+/// Checks a request against the policy of its alias. `own` stops while a thread for it is waited for.
 ///
 /// # Errors
 /// The refusal.
@@ -38,6 +40,7 @@ pub async fn check(
     entry: &AliasEntry,
     request: &ChatRequest,
     body: &Bytes,
+    own: &mut Stopwatch,
 ) -> Result<(), GatewayError> {
     for media in Media::ALL {
         if let (false, Some(field)) = (policy.media.has(media), request.holds(media)) {
@@ -56,32 +59,63 @@ pub async fn check(
     }
     let soon = if body.len() > LONG {
         let work = MAX_WORK * (body.len() / LONG);
-        apart(&LONG_SEATS, policy, body, move |policy, body| policy.forbids_soon(body, work)).await?
+        let (policy, body) = (policy.clone(), body.clone());
+        apart(&LONG_SEATS, own, move || policy.forbids_soon(&body, work)).await?
     } else {
         policy.forbids_soon(body, MAX_WORK)
     };
     let forbidden = match soon {
         Some(forbidden) => forbidden,
-        None => apart(&HARD_SEATS, policy, body, Policy::forbids).await?,
+        None => {
+            let (policy, body) = (policy.clone(), body.clone());
+            apart(&HARD_SEATS, own, move || policy.forbids(&body)).await?
+        }
     };
     if forbidden { Err(GatewayError::Blocked(Blocker::Prompt)) } else { Ok(()) }
 }
 
-/// Looks through a body on a thread of its own, when one of the seats is free.
+/// Looks through a body on a thread of its own, when one of the seats is free. The look is our own work; the wait for
+/// a seat and a thread is not.
 async fn apart<T: Send + 'static>(
     seats: &Arc<Semaphore>,
-    policy: &Arc<Policy>,
-    body: &Bytes,
-    look: impl FnOnce(&Policy, &[u8]) -> T + Send + 'static,
+    own: &mut Stopwatch,
+    look: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, GatewayError> {
     let unread = GatewayError::Internal("policy_unread");
+    own.stop(Instant::now());
     let Ok(seat) = seats.clone().acquire_owned().await else { return Err(unread) };
-    let (policy, body) = (policy.clone(), body.clone());
     let looked = tokio::task::spawn_blocking(move || {
-        let found = look(&policy, &body);
+        let began = Instant::now();
+        let found = look();
         // It is taken up to the end, also when the client leaves.
         drop(seat);
-        found
+        (found, began)
     });
-    looked.await.map_err(|_| unread)
+    let (found, began) = looked.await.map_err(|_| unread)?;
+    own.start(began);
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_look_is_our_own_time_and_the_wait_for_a_seat_is_not() {
+        let (wait, look) = (Duration::from_millis(400), Duration::from_millis(20));
+        let seats = Arc::new(Semaphore::new(1));
+        let seat = seats.clone().acquire_owned().await.unwrap();
+        let mut own = Stopwatch::started(Instant::now());
+        let freed = async {
+            tokio::time::sleep(wait).await;
+            drop(seat);
+        };
+        let looking = apart(&seats, &mut own, move || std::thread::sleep(look));
+        let (looked, ()) = tokio::join!(looking, freed);
+        looked.unwrap();
+        own.stop(Instant::now());
+        assert!(own.total() >= look && own.total() < wait, "{:?}", own.total());
+    }
 }
