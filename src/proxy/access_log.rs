@@ -96,7 +96,7 @@ pub fn remember(log: &Lines, metrics: &Metrics, exchange: &mut Exchange) {
         if !relay.tried.is_empty() {
             of.overhead.observe(relay.overhead().as_secs_f64());
         }
-        first = relay.tally.first_useful.map(|first| first - exchange.arrived);
+        first = relay.control.first_sent();
         if let Some(wait) = first {
             of.first_token.observe(wait.as_secs_f64());
         }

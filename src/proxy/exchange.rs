@@ -159,6 +159,8 @@ pub enum Answer {
 /// What the log and the counters want to know of an answer.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// When a backend first said something useful. What the client waited for may have been more: see
+    /// [`Control::first_sent`].
     pub first_useful: Option<Instant>,
     /// When the last piece of a stream came that told something.
     pub last_useful: Option<Instant>,
