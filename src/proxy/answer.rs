@@ -205,10 +205,12 @@ fn whole(
         relay.control.heard(now);
         return Ok(());
     }
-    let known = relay.quota.prompt;
-    let prompt = || if known.estimated == 0 { Prompt::weighed(entry, &relay.body) } else { known };
+    let (prompt, body) = (&mut relay.quota.prompt, &relay.body);
     let done = completion::rewrite(gathered.bytes(), &relay.voice, entry.expose, sieve(entry), || {
-        estimate(prompt())
+        if prompt.estimated == 0 {
+            *prompt = Prompt::weighed(entry, body);
+        }
+        estimate(*prompt)
     })?;
     relay.tally.usage = done.usage;
     relay.tally.delivered = done.delivered;
