@@ -108,7 +108,11 @@ pub struct BackendFacts {
     pub latency_ms: Latency,
     pub attempts: u64,
     pub attempts_per_second: Option<f32>,
+    /// Attempts that say something against the backend.
     pub failures: u64,
+    /// Others that were no success: clients that left or asked for what it does not take, connections that had
+    /// grown old, what a policy forbids.
+    pub other_ends: u64,
     /// Attempts by how they ended.
     pub outcomes: BTreeMap<String, u64>,
     pub weight: u16,

@@ -23,6 +23,7 @@ use crate::rules::auth::Principal;
 use crate::rules::breaker::State;
 use crate::rules::catalog::AliasEntry;
 use crate::rules::content::Moderation;
+use crate::rules::failover;
 use crate::rules::limits::book::{Book, Limit, When};
 use crate::rules::limits::period::Today;
 use crate::rules::pools::{Member, Pool};
@@ -178,6 +179,8 @@ impl Scene<'_> {
         });
         let outcomes = self.attempts.of(pool.name.as_str(), backend.name.as_str());
         let attempts: u64 = outcomes.values().sum();
+        let ok = outcomes.get("ok").copied().unwrap_or(0);
+        let failures = outcomes.iter().filter(|(outcome, _)| failover::blames(outcome)).map(|(_, n)| n).sum();
         let pace = self.history.pace(&Who::Backend(pool.name.clone(), backend.name.clone()));
         Some(BackendFacts {
             name: backend.name.to_string(),
@@ -189,7 +192,8 @@ impl Scene<'_> {
             latency_ms: slowest(own),
             attempts,
             attempts_per_second: pace.per_second,
-            failures: attempts.saturating_sub(outcomes.get("ok").copied().unwrap_or(0)),
+            failures,
+            other_ends: attempts.saturating_sub(ok).saturating_sub(failures),
             outcomes,
             weight: backend.weight,
             addresses,
