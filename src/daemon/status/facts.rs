@@ -202,7 +202,7 @@ pub struct Tokens {
     pub completion: u64,
 }
 
-/// A limit, and what is left of it now.
+/// A limit, and what is left of it now: for all gateways that share it, as far as their store has told this one.
 #[derive(Debug, Serialize)]
 pub struct LimitFacts {
     pub limit: &'static str,

@@ -86,6 +86,30 @@ fn two_gateways_let_a_hundred_through_in_sum() {
 }
 
 #[test]
+fn what_is_left_is_left_for_all_as_far_as_the_store_has_told() {
+    let (upstream, redis) = (quick(), Redis::start());
+    let setup = setup(&upstream, &redis, "1s").alias(
+        "general",
+        &["main"],
+        "requests_per_minute: 100, tokens_per_day: 100000",
+    );
+    let daemons = [setup.start(), setup.start()];
+    daemons.iter().for_each(is_up);
+    within_a_minute(Duration::from_secs(8));
+    assert_eq!(passed(&daemons[0], "general", 8), 8);
+    settled(&daemons[0]);
+    let day = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() / (24 * 60 * 60);
+    wait_for(&redis, &[(format!("byname:t/acme:tokens_per_day:d{day}"), "1360")]);
+    let answer = daemons[1].client().chat(&ask("general"));
+    settled(&daemons[1]);
+    assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("91"));
+    assert_eq!(left(&daemons[1], "acme", "", "requests_per_minute"), 91);
+    assert_eq!(left(&daemons[1], "acme", "", "tokens_per_day"), 100_000 - 9 * 170);
+    // The first has not asked since.
+    assert_eq!(left(&daemons[0], "acme", "", "requests_per_minute"), 92);
+}
+
+#[test]
 fn what_is_shared_is_settled_and_given_back() {
     let redis = Redis::start();
     let (upstream, failing) = (quick(), Upstream::always(crate::kit::answers::error_answer(500)));
