@@ -53,7 +53,7 @@ pub struct Metrics {
     store_seconds: HistogramVec,
     /// Of content policies.
     pub policies: PolicyMetrics,
-    /// Whether the store of shared limits answers: 1, or 0.
+    /// Whether the store of shared limits answers: 1, or 0. See [`Metrics::show_store`].
     pub store_up: IntGauge,
     /// Changes of counts that the store of shared limits never got.
     pub store_dropped: IntCounter,
@@ -256,7 +256,10 @@ impl Metrics {
                 metric
             },
             policies: PolicyMetrics::new(&registry)?,
-            store_up: gauge("limits_store_up", "Whether the store of shared limits answers: 1, or 0.")?,
+            store_up: IntGauge::new(
+                "limits_store_up",
+                "Whether the store of shared limits answers: 1, or 0.",
+            )?,
             store_dropped: counter(
                 "limits_store_changes_dropped_total",
                 "Changes of counts that the store of shared limits never got.",
@@ -327,6 +330,14 @@ impl Metrics {
             in_flight: gauges("in_flight", "Requests being relayed now, by alias.", tenant_model)?,
             registry,
         })
+    }
+
+    /// Shows from now on whether the store of shared limits answers: there is one. Called once.
+    ///
+    /// # Errors
+    /// It is shown already.
+    pub fn show_store(&self) -> prometheus::Result<()> {
+        self.registry.register(Box::new(self.store_up.clone()))
     }
 
     /// The Prometheus text format.

@@ -17,6 +17,9 @@ use crate::rules::store::{State, Store};
 pub fn limits(plan: &StorePlan, fleet: &Fleet, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, Fault> {
     let redis = redis(plan)?;
 
+    let unusable = |why| Fault::obstacle(Way::to("limits_store"), why, "see to what is written here");
+    // Without a store nobody is told that it does not answer; with one, also before it ever has.
+    metrics.show_store().map_err(|why| unusable(why.to_string()))?;
     let (took, state, dropped) = (metrics.clone(), metrics.clone(), metrics.clone());
     let hooks = Hooks {
         took: Box::new(move |outcome, time| took.store_answered(outcome.label(), time.as_secs_f64())),
@@ -33,7 +36,6 @@ pub fn limits(plan: &StorePlan, fleet: &Fleet, metrics: &Arc<Metrics>) -> Result
         dropped: Box::new(move |changes| dropped.store_dropped.inc_by(changes)),
     };
     let store = RedisStore::new(&redis, hooks, fleet.runtime.handle().clone());
-    let unusable = |why| Fault::obstacle(Way::to("limits_store"), why, "see to what is written here");
     Ok(Arc::new(store.map_err(unusable)?))
 }
 

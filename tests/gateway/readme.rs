@@ -144,7 +144,10 @@ fn a_bad_configuration_is_told_with_its_place_and_64() {
 #[test]
 fn its_table_of_metrics_is_what_the_gateway_has() {
     // Whatever is counted for what the demo does not have.
-    let daemon = demo_with("\npolicies: { p: { moderator: { url: \"http://127.0.0.1:9/moderations\" } } }\n");
+    let daemon = demo_with(
+        "\npolicies: { p: { moderator: { url: \"http://127.0.0.1:9/moderations\" } } }\n\
+         limits_store: { redis: \"redis://127.0.0.1:9\" }\n",
+    );
     let key = "bn-demo-key";
     daemon.client().chat_as(key, r#"{"model":"flaky","messages":[{"role":"user","content":"Hello"}]}"#);
     daemon.client().chat_as(key, r#"{"model":"nobody","messages":[{"role":"user","content":"Hello"}]}"#);

@@ -63,6 +63,10 @@ pub fn notices(facts: &Facts, ends: &[End]) -> Vec<Notice> {
     more(&mut all, Level::Act, configuration.complaints.len(), "complaints");
     backends(facts, &mut all);
     moderators(facts, &mut all);
+    if facts.limits_store == Some("down") {
+        let what = "does not answer: each gateway lets its own share of shared limits pass";
+        all.push(Notice::new(Level::Act, "limits store", what));
+    }
     limits(facts, &mut all);
     keys(facts, &mut all);
     for end in ends {

@@ -28,6 +28,9 @@ pub struct Facts {
     pub requests_per_second: Option<f32>,
     pub connections: Connections,
     pub configuration: Configuration,
+    /// Whether the store of shared limits answers: `up` or `down`; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits_store: Option<&'static str>,
     /// What somebody should look at, the most pressing first.
     pub attention: Vec<Notice>,
     pub pools: Vec<PoolFacts>,

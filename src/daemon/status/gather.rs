@@ -27,6 +27,7 @@ use crate::rules::failover;
 use crate::rules::limits::book::{Book, Limit, When};
 use crate::rules::limits::period::Today;
 use crate::rules::pools::{Member, Pool};
+use crate::rules::store;
 use crate::rules::vitals::{Kind, Vitals};
 
 /// Where everything is known.
@@ -81,6 +82,10 @@ impl Sources {
             requests_per_second: pace.per_second,
             connections: Connections { idle: census.idle, busy: census.busy },
             configuration: self.configuration(),
+            limits_store: snapshot.limiting.store.as_ref().map(|store| match store.state() {
+                store::State::Up => "up",
+                store::State::Down => "down",
+            }),
             attention: Vec::new(),
             pools: snapshot.pools.iter().map(|pool| scene.pool(pool)).collect(),
             tenants: scene.tenants(),

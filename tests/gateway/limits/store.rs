@@ -328,8 +328,17 @@ fn a_store_that_was_never_there_stops_nobody() {
     let daemon =
         setup(&upstream, &redis, "5ms").alias("general", &["main"], "requests_per_minute: 10").start();
     assert_eq!(daemon.metric("byname_limits_store_up"), Some(0.0));
+    let status = || daemon.ask_admin("/status.json").json();
+    let down = |status: &serde_json::Value| {
+        let all = status["attention"].as_array().expect("a list").iter();
+        all.filter(|notice| notice["about"] == "limits store" && notice["level"] == "act").count()
+    };
+    let told = status();
+    assert_eq!((told["limits_store"].as_str(), down(&told)), (Some("down"), 1), "{told}");
     assert_eq!(passed(&daemon, "general", 8), 5);
     redis.restart();
     is_up(&daemon);
+    let told = status();
+    assert_eq!((told["limits_store"].as_str(), down(&told)), (Some("up"), 0), "{told}");
     assert_eq!(left(&daemon, "acme", "general", "requests_per_minute"), 5);
 }

@@ -34,6 +34,8 @@ fn all_is_well_until_something_is_not() {
     let upstream = Upstream::always(json_answer("ok"));
     let daemon = Gateway::new().backend(&upstream).tenant_limits("requests_per_minute: 100000").start();
     assert_eq!(notices(&daemon), Vec::<String>::new());
+    assert_eq!(json(&daemon, "/status").get("limits_store"), None);
+    assert_eq!(daemon.metric("byname_limits_store_up"), None);
     assert!(html(&daemon, "/status").contains("nothing needs attention"));
     let good = std::fs::read_to_string(daemon.config()).expect("our own file");
     std::fs::write(daemon.config(), format!("{good}\nserver_: <script>\n")).expect("our own file");
