@@ -173,7 +173,7 @@ pub struct AliasFacts {
     pub reasons: BTreeMap<String, u64>,
     pub tokens: Tokens,
     pub in_flight: i64,
-    /// The mean time to the first useful byte, in milliseconds.
+    /// The mean time to the first useful byte over the last two minutes, in milliseconds; nothing if there was none.
     pub first_token_ms: Option<f64>,
     pub limits: Vec<LimitFacts>,
     pub routes: Vec<RouteFacts>,

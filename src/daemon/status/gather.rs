@@ -9,7 +9,7 @@ use super::facts::{
     AddressFacts, AliasFacts, BackendFacts, Configuration, Connections, Facts, KeyFacts, Latency, LimitFacts,
     ModeratorFacts, PoolFacts, RouteFacts, Strangers, TenantFacts, Tokens, state,
 };
-use super::history::{History, Who};
+use super::history::{History, Waits, Who};
 use super::look::Look;
 use crate::config::snapshot::{Snapshot, Tenant};
 use crate::daemon::admin::unready;
@@ -120,7 +120,7 @@ impl Sources {
     pub fn remember(&self, now: Instant) {
         let snapshot = self.reloader.live.load();
         let attempts = self.reloader.metrics.attempts();
-        let mut counts = Vec::new();
+        let (mut counts, mut waits) = (Vec::new(), Vec::new());
         for pool in &snapshot.pools {
             let mut sum = 0;
             for backend in &pool.backends {
@@ -136,13 +136,16 @@ impl Sources {
             for entry in tenant.catalog.entries() {
                 let count = entry.metrics.answered_so_far();
                 sum += count;
-                counts.push((Who::Alias(tenant.id.clone(), entry.alias.clone()), count));
+                let who = Who::Alias(tenant.id.clone(), entry.alias.clone());
+                waits.push((who.clone(), first_tokens(&entry.metrics)));
+                counts.push((who, count));
             }
             everyone += sum;
             counts.push((Who::Tenant(tenant.id.clone()), sum));
         }
         counts.push((Who::Everyone, everyone));
         self.history.look(now, counts.into_iter());
+        self.history.look_at_waits(waits.into_iter());
     }
 }
 
@@ -260,7 +263,9 @@ impl Scene<'_> {
 
     fn alias(&self, tenant: &Tenant, entry: &AliasEntry) -> AliasFacts {
         let reasons = self.refusals.of(tenant.id.as_str(), entry.alias.as_str());
-        let pace = self.history.pace(&Who::Alias(tenant.id.clone(), entry.alias.clone()));
+        let who = Who::Alias(tenant.id.clone(), entry.alias.clone());
+        let pace = self.history.pace(&who);
+        let first_token = self.history.mean_wait(&who, first_tokens(&entry.metrics));
         let routes = entry.routes.iter().map(|route| RouteFacts {
             pool: route.pool.name.to_string(),
             // It is a JSON literal of ours, so it can be read back.
@@ -274,7 +279,7 @@ impl Scene<'_> {
             reasons,
             tokens: used(&entry.metrics),
             in_flight: entry.metrics.in_flight.get(),
-            first_token_ms: entry.metrics.mean_first_token().map(|seconds| tenths(seconds * 1e3)),
+            first_token_ms: first_token.map(|seconds| tenths(seconds * 1e3)),
             limits: self.limits(&tenant.book, entry.limit.as_ref()),
             routes: routes.collect(),
             pace,
@@ -331,6 +336,11 @@ fn breaker(state: State) -> &'static str {
 fn used(metrics: &AliasMetrics) -> Tokens {
     let (prompt, completion) = metrics.tokens_so_far();
     Tokens { prompt, completion }
+}
+
+fn first_tokens(metrics: &AliasMetrics) -> Waits {
+    let (count, sum) = metrics.first_tokens_so_far();
+    Waits { count, sum }
 }
 
 fn latency(vitals: &Vitals) -> Latency {
