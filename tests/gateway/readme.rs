@@ -148,7 +148,11 @@ fn its_table_of_metrics_is_what_the_gateway_has() {
     let key = "bn-demo-key";
     daemon.client().chat_as(key, r#"{"model":"flaky","messages":[{"role":"user","content":"Hello"}]}"#);
     daemon.client().chat_as(key, r#"{"model":"nobody","messages":[{"role":"user","content":"Hello"}]}"#);
-    daemon.log_lines(2);
+    // Much is shown from the first time on that it is counted.
+    daemon
+        .client()
+        .chat_as(key, r#"{"model":"general","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#);
+    daemon.log_lines(3);
     let page = daemon.ask_admin("/metrics").text();
     let mut real: Vec<_> = page
         .lines()
