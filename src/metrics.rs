@@ -5,9 +5,12 @@ mod buckets;
 mod connections;
 mod forget;
 mod handles;
+mod late;
 mod policies;
 mod process;
 mod tally;
+
+use std::sync::Arc;
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -20,6 +23,8 @@ pub use self::connections::ConnectionMetrics;
 pub use self::forget::Present;
 use self::handles::BySource;
 pub use self::handles::{AliasMetrics, BackendMetrics};
+pub use self::late::LateHistogram;
+use self::late::{ByWord, LateCounter, Roll};
 pub use self::policies::{Moderated, PolicyMetrics};
 pub use self::process::ProcessMetrics;
 pub use self::tally::Tally;
@@ -31,6 +36,8 @@ const STATUSES: [u16; 14] = [200, 400, 401, 403, 404, 405, 408, 413, 429, 431, 4
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    aliases: Roll<AliasMetrics>,
+    backends: Roll<BackendMetrics>,
     requests: IntCounterVec,
     duration: HistogramVec,
     overhead: HistogramVec,
@@ -38,6 +45,8 @@ pub struct Metrics {
     between: HistogramVec,
     tokens: IntCounterVec,
     in_flight: IntGaugeVec,
+    /// Of requests that name no alias, which are never relayed: it is not shown.
+    in_flight_unnamed: IntGauge,
     refusals: IntCounterVec,
     attempts: IntCounterVec,
     upstream_latency: HistogramVec,
@@ -328,6 +337,9 @@ impl Metrics {
             connections: ConnectionMetrics::new(&registry)?,
             process: ProcessMetrics::new()?,
             in_flight: gauges("in_flight", "Requests being relayed now, by alias.", tenant_model)?,
+            in_flight_unnamed: IntGauge::new("in_flight_unnamed", "Always 0.")?,
+            aliases: Roll::default(),
+            backends: Roll::default(),
             registry,
         })
     }
@@ -352,33 +364,36 @@ impl Metrics {
         text
     }
 
-    /// The handles of one alias; an empty model stands for requests that named none.
-    pub fn alias(&self, tenant: &str, model: &str) -> AliasMetrics {
-        let labels = &[tenant, model];
-        let tokens =
-            |kind, source: TokenSource| self.tokens.with_label_values(&[tenant, model, kind, source.label()]);
-        AliasMetrics {
-            tenant: tenant.into(),
-            model: model.into(),
-            requests: self.requests.clone(),
-            by_status: Default::default(),
-            refusals: self.refusals.clone(),
-            duration: self.duration.with_label_values(labels),
-            overhead: self.overhead.with_label_values(labels),
-            first_token: self.first_token.with_label_values(labels),
-            between: self.between.with_label_values(labels),
-            in_flight: self.in_flight.with_label_values(labels),
-            reserved: self.reserved.clone(),
-            settled: self.settled.clone(),
-            prompt: BySource {
-                upstream: tokens("prompt", TokenSource::Upstream),
-                estimated: tokens("prompt", TokenSource::Estimated),
-            },
-            completion: BySource {
-                upstream: tokens("completion", TokenSource::Upstream),
-                estimated: tokens("completion", TokenSource::Estimated),
-            },
-        }
+    /// The handles of one alias; an empty model stands for requests that named none. They are the same until it is
+    /// forgotten.
+    pub fn alias(&self, tenant: &str, model: &str) -> Arc<AliasMetrics> {
+        self.aliases.of(tenant, model, |owner| {
+            let histogram = |all| LateHistogram::new(&owner, all);
+            let tokens =
+                |kind, source: TokenSource| LateCounter::new(&owner, &self.tokens, &[kind, source.label()]);
+            let by_source = |kind| BySource {
+                upstream: tokens(kind, TokenSource::Upstream),
+                estimated: tokens(kind, TokenSource::Estimated),
+            };
+            AliasMetrics {
+                requests: self.requests.clone(),
+                by_status: Default::default(),
+                refusals: ByWord::new(&owner, &self.refusals),
+                duration: histogram(&self.duration),
+                overhead: histogram(&self.overhead),
+                first_token: histogram(&self.first_token),
+                between: histogram(&self.between),
+                in_flight: match model {
+                    "" => self.in_flight_unnamed.clone(),
+                    named => self.in_flight.with_label_values(&[tenant, named]),
+                },
+                reserved: LateCounter::new(&owner, &self.reserved, &[]),
+                settled: LateCounter::new(&owner, &self.settled, &[]),
+                prompt: by_source("prompt"),
+                completion: by_source("completion"),
+                owner: owner.clone(),
+            }
+        })
     }
 
     /// Says what is left of limits now: tenant, model, limit, and how much. Forgets limits that are no more.
@@ -395,21 +410,20 @@ impl Metrics {
         self.store_seconds.with_label_values(&[outcome]).observe(seconds);
     }
 
-    /// The handles of one backend.
-    pub fn backend(&self, pool: &str, backend: &str) -> BackendMetrics {
-        BackendMetrics {
-            pool: pool.into(),
-            backend: backend.into(),
+    /// The handles of one backend; the same until it is forgotten.
+    pub fn backend(&self, pool: &str, backend: &str) -> Arc<BackendMetrics> {
+        let labels = &[pool, backend];
+        self.backends.of(pool, backend, |owner| BackendMetrics {
             ok: self.attempts.with_label_values(&[pool, backend, "ok"]),
-            attempts: self.attempts.clone(),
-            latency: self.upstream_latency.with_label_values(&[pool, backend]),
-            up: self.upstream_up.with_label_values(&[pool, backend]),
-            breaker: self.upstream_breaker.with_label_values(&[pool, backend]),
-            in_flight: self.upstream_in_flight.with_label_values(&[pool, backend]),
-            credential_refused: self.credential_refused.with_label_values(&[pool, backend]),
-            checks: self.health_checks.clone(),
-            lookups: self.lookups.clone(),
-        }
+            attempts: ByWord::new(&owner, &self.attempts),
+            latency: self.upstream_latency.with_label_values(labels),
+            up: self.upstream_up.with_label_values(labels),
+            breaker: self.upstream_breaker.with_label_values(labels),
+            in_flight: self.upstream_in_flight.with_label_values(labels),
+            credential_refused: self.credential_refused.with_label_values(labels),
+            checks: ByWord::new(&owner, &self.health_checks),
+            lookups: ByWord::new(&owner, &self.lookups),
+        })
     }
 }
 

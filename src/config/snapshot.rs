@@ -35,7 +35,7 @@ pub struct Snapshot {
     /// Indexed by [`Principal::tenant_index`].
     pub tenants: Vec<Tenant>,
     /// Counts requests that belong to no tenant.
-    pub nobody: AliasMetrics,
+    pub nobody: Arc<AliasMetrics>,
 }
 
 /// How limits are kept and told.
@@ -69,7 +69,7 @@ pub struct Tenant {
     /// What its request bodies take of the memory for all.
     pub buffered: Buffered,
     /// Counts requests that named no alias of the tenant's.
-    pub unnamed: AliasMetrics,
+    pub unnamed: Arc<AliasMetrics>,
 }
 
 impl Snapshot {

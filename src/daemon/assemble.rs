@@ -283,7 +283,7 @@ fn backend(
         weight: plan.weight,
         reach: Reach { tls, h2: plan.h2, group: identity.0 & !(1 << 63) },
         credential: kept.credential(identity, key.as_ref()),
-        metrics: Arc::new(metrics.backend(pool.name.as_str(), plan.name.as_str())),
+        metrics: metrics.backend(pool.name.as_str(), plan.name.as_str()),
     };
     let credential = hash(&key.as_ref().map(Secret::reveal));
     let side = Side { identity, host: plan.host.clone(), port: plan.port, check, credential };

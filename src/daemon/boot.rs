@@ -152,6 +152,7 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
             seats: seats.clone(),
             buffered,
             status: StatusPage::new(sources),
+            turn: tokio::sync::Semaphore::new(1),
         });
         let mut service = Service::new("operator's pages".into(), pages);
         service.add_tcp(&address.to_string());

@@ -55,7 +55,7 @@ impl Metrics {
 impl AliasMetrics {
     /// Requests that were answered, in whatever way.
     pub fn answered_so_far(&self) -> u64 {
-        self.duration.get_sample_count()
+        self.duration.count()
     }
 
     /// Tokens of prompts and of answers.
@@ -66,7 +66,7 @@ impl AliasMetrics {
 
     /// How many answers a client was sent, and how long their first useful bytes took together, in seconds.
     pub fn first_tokens_so_far(&self) -> (u64, f64) {
-        (self.first_token.get_sample_count(), self.first_token.get_sample_sum())
+        (self.first_token.count(), self.first_token.sum())
     }
 }
 

@@ -35,6 +35,7 @@ pools:
   demo:
     backends: [ {{ url: \"http://127.0.0.1:{demo}/v1\" }}, {{ url: \"http://localhost:{demo}/v1\" }} ]
     health: {{ path: /v1/models, interval: 500ms }}
+policies: {{ strict: {{ moderator: {{ url: \"http://127.0.0.1:9/moderations\" }} }} }}
 tenants:
   acme:
     keys: {{ web: {{ sha256: {acme} }} }}
@@ -243,6 +244,35 @@ fn dashboard_and_rules_name_metrics_of_the_readme() {
             assert!(readme.contains(&format!("| `{name}` |")), "{file}: {word}");
         }
     }
+}
+
+/// Metrics that no panel needs to show.
+const UNSHOWN: [&str; 2] = ["process_virtual_memory_bytes", "process_threads"];
+
+#[test]
+fn the_dashboard_shows_every_metric_of_the_jobs_that_are_chosen() {
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");
+    let queries: Vec<String> = panels().into_iter().map(|(_, query)| query).collect();
+    let named = |word: &str| word.starts_with("byname_") || word.starts_with("process_");
+    // A metric's name, and what follows it.
+    let mut shown = Vec::new();
+    for query in &queries {
+        let ends = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+        let mut rest = query.as_str();
+        while let Some(at) = rest.find(|c: char| !ends(c)) {
+            let (_, from) = rest.split_at(at);
+            let (word, after) = from.split_at(from.find(ends).unwrap_or(from.len()));
+            if named(word) {
+                assert!(after.starts_with("{job=~\"$job\""), "{word} is of all jobs: {query}");
+                shown.push(word.strip_suffix("_bucket").unwrap_or(word));
+            }
+            rest = after;
+        }
+    }
+    let all = readme.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once("` |")?.0));
+    let unshown: Vec<_> = all.filter(|name| named(name) && !shown.contains(name)).collect();
+    assert_eq!(unshown, UNSHOWN);
 }
 
 #[test]
