@@ -33,7 +33,7 @@ use super::status::StatusPage;
 use super::status::gather::Sources;
 use super::status::history::{self, History};
 use super::stop::Leaving;
-use super::{certificates, demo, process, ready, shared};
+use super::{certificates, demo, panics, process, ready, shared};
 use crate::config::live::Live;
 use crate::config::place::{Fault, Way};
 use crate::config::plan::{ListenAddress, Listener, Plan, Speaks};
@@ -86,6 +86,7 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
     let plan = &loaded.plan;
     let told = |faults: &[Fault]| loaded.located(faults).to_string();
     let metrics = Arc::new(Metrics::new()?);
+    panics::watch(&metrics.panics);
     process::began(&metrics.process);
     let fleet = Arc::new(Fleet::new(&plan.boot.resolvers)?);
     let ledger = Arc::<Ledger>::default();
