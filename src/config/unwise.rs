@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use super::place::{Fault, Way, Weight};
 use super::plan::{
     Access, Boot, KeyPlan, ListenAddress, ModelPlan, Plan, PolicyPlan, PoolPlan, Scheme, TenantPlan,
+    TracingPlan,
 };
 use super::url::is_near;
 use crate::names::KeyDigest;
@@ -36,6 +37,7 @@ pub fn unwise(plan: &Plan) -> Vec<Fault> {
     }
     few(&mut all, "backends", plan.pools.iter().flat_map(readable_backends));
     all.extend(readable_store(plan));
+    all.extend(readable_traces(plan));
     all.extend(one_body(plan));
     few(&mut all, "moderators", plan.policies.iter().filter_map(readable_moderator));
     few(&mut all, "aliases", plan.tenants.iter().flat_map(|tenant| unlimited(plan, tenant)));
@@ -109,6 +111,16 @@ fn readable_store(plan: &Plan) -> Option<Fault> {
     let what = if store.password.is_some() { "its password and all counts" } else { "all counts" };
     let wrong = format!("is a public address without TLS: {what} can be read and changed on the way");
     Some(fault(Way::to("limits_store").field("redis"), wrong, "write rediss://, or use a private network"))
+}
+
+/// Traces have no content, but the names of tenants, pools, backends and their models.
+fn readable_traces(plan: &Plan) -> Option<Fault> {
+    let plain = |traces: &&TracingPlan| traces.scheme == Scheme::Http && reach(&traces.host) == Reach::Public;
+    let traces = plan.tracing.as_ref().filter(plain)?;
+    let what = if traces.headers.is_empty() { "traces" } else { "`headers` and traces" };
+    let wrong = format!("is plain HTTP to a public address: {what} can be read on the way");
+    let mend = "write https, or reach it through a private network";
+    Some(fault(Way::to("tracing").field("endpoint"), wrong, mend))
 }
 
 /// One tenant's longest body is more than its half, and it may send that.
@@ -225,6 +237,22 @@ mod tests {
             said[0].starts_with("t:1:24: limits_store.redis: is a public address without TLS"),
             "{said:#?}"
         );
+    }
+
+    #[test]
+    fn traces_in_plain_http_stay_in_private_networks() {
+        let rest = text("listen: 127.0.0.1:8080", DEMO_KEY, LIMITS, NEAR);
+        let of = |url: &str, more: &str| said(&format!("tracing: {{ endpoint: \"{url}\"{more} }}\n{rest}"));
+        for near in
+            ["http://127.0.0.1:4318/v1/traces", "http://otel/v1/traces", "https://t.models.com/v1/traces"]
+        {
+            assert_eq!(of(near, ""), [""; 0], "{near}");
+        }
+        let far = "http://t.models.com/v1/traces";
+        let told = "t:1:22: tracing.endpoint: is plain HTTP to a public address: ";
+        assert!(of(far, "")[0].starts_with(&format!("{told}traces can be read")));
+        let headers = ", headers: { authorization: { env: TOKEN } }";
+        assert!(of(far, headers)[0].starts_with(&format!("{told}`headers` and traces can be read")));
     }
 
     #[test]
