@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, OFlags, fstat};
+use rustix::fs::{FileType, Mode, OFlags, fchmod, fstat};
 
 use crate::config::plan::LogTarget;
 use crate::proxy::lines::{Priorities, Sink};
@@ -44,7 +44,7 @@ impl Target {
         match target {
             LogTarget::Stdout => Self::stream(std::io::stdout()),
             LogTarget::Stderr => Self::stream(std::io::stderr()),
-            LogTarget::File(path) => appending(path, true).and_then(Self::of),
+            LogTarget::File(path) => file(path).and_then(Self::of),
         }
     }
 
@@ -87,16 +87,37 @@ impl Sink for Target {
     }
 }
 
-fn appending(path: &Path, make: bool) -> Result<File> {
+/// A file of a log. One that is made here is the group's to read, whatever the umask is; the mode of one that was
+/// there is its owner's affair.
+fn file(path: &Path) -> Result<File> {
+    match appending(path, Make::No) {
+        Err(why) if why.kind() == ErrorKind::NotFound => {
+            let file = appending(path, Make::Yes)?;
+            // Some file systems have no modes; that is no reason to be without a log.
+            let _ = fchmod(&file, Mode::from_raw_mode(MODE));
+            Ok(file)
+        }
+        other => other,
+    }
+}
+
+/// Whether a file that is not there is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Make {
+    Yes,
+    No,
+}
+
+fn appending(path: &Path, make: Make) -> Result<File> {
     // Without waiting for whoever should read a named pipe.
     let flags = i32::try_from(OFlags::NONBLOCK.bits() | OFlags::NOCTTY.bits()).unwrap_or_default();
-    OpenOptions::new().append(true).create(make).mode(MODE).custom_flags(flags).open(path)
+    OpenOptions::new().append(true).create(make == Make::Yes).mode(MODE).custom_flags(flags).open(path)
 }
 
 /// Why a target could not be opened, as far as can be told without making a file.
 pub fn obstacle(target: &LogTarget) -> Option<Error> {
     let LogTarget::File(path) = target else { return None };
-    match appending(path, false) {
+    match appending(path, Make::No) {
         Ok(_) => None,
         Err(why) if why.kind() == ErrorKind::NotFound => {
             let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
