@@ -60,6 +60,12 @@ fn told(file: &Path, words: &str) {
     }
 }
 
+/// Whether a process has a file open.
+fn has_open(pid: u32, file: &Path) -> bool {
+    let mut all = fs::read_dir(format!("/proc/{pid}/fd")).expect("a process").flatten();
+    all.any(|fd| fs::read_link(fd.path()).is_ok_and(|link| link == file))
+}
+
 fn reload(daemon: &Daemon, gateway: &Gateway, generation: f64) {
     daemon.rewrite_config(gateway);
     daemon.signal("HUP");
@@ -164,6 +170,8 @@ fn a_reload_changes_level_form_and_target_and_opens_files_anew() {
     let off = "log: { level: off, access: off }";
     reload(&daemon, &gateway.clone().section(off), 4.0);
     assert_eq!(daemon.client().chat(&ask("general")).status, 200);
+    // Somebody may want to take the disk away.
+    assert!(soon(DEADLINE, || !has_open(daemon.pid(), &access)), "a log that is off keeps its file");
     daemon.terminate();
     assert!(daemon.wait().success());
     assert_eq!((daemon.log_lines(1).len(), daemon.stderr().as_str()), (1, ""));

@@ -21,21 +21,27 @@ const MODE: u32 = 0o640;
 
 /// One target, open.
 pub struct Target {
-    file: File,
     reader: Reader,
     priorities: Priorities,
 }
 
 /// Who takes what is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Reader {
+    /// The log is off.
+    Nobody,
     /// The system.
-    System,
+    System(File),
     /// Somebody at the other end of a pipe, a socket or a terminal, who may be slow.
-    Somebody,
+    Somebody(File),
 }
 
 impl Target {
+    /// The target of a log that is off: what was open before is let go of.
+    pub fn nobody() -> Self {
+        Self { reader: Reader::Nobody, priorities: Priorities::Hidden }
+    }
+
     /// Opens a target. A file is appended to, and made if there is none.
     ///
     /// # Errors
@@ -56,28 +62,29 @@ impl Target {
     fn of(file: File) -> Result<Self> {
         let stat = fstat(&file)?;
         let reader = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Fifo | FileType::Socket => Reader::Somebody,
-            FileType::CharacterDevice if file.is_terminal() => Reader::Somebody,
-            _ => Reader::System,
+            FileType::Fifo | FileType::Socket => Reader::Somebody(file),
+            FileType::CharacterDevice if file.is_terminal() => Reader::Somebody(file),
+            _ => Reader::System(file),
         };
         // As sd-daemon(3) and systemd.exec(5) have it: `device:inode` of the stream that is the journal's.
         let journal = std::env::var("JOURNAL_STREAM");
         let same = journal.is_ok_and(|stream| stream == format!("{}:{}", stat.st_dev, stat.st_ino));
         let priorities = if same { Priorities::Shown } else { Priorities::Hidden };
-        Ok(Self { file, reader, priorities })
+        Ok(Self { reader, priorities })
     }
 }
 
 impl Sink for Target {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
-        match self.reader {
-            Reader::System => self.file.write(bytes),
-            Reader::Somebody => {
-                let room = poll(&mut [PollFd::new(&self.file, PollFlags::OUT)], Some(&MOMENT))?;
+        match &mut self.reader {
+            Reader::Nobody => Ok(bytes.len()),
+            Reader::System(file) => file.write(bytes),
+            Reader::Somebody(file) => {
+                let room = poll(&mut [PollFd::new(file, PollFlags::OUT)], Some(&MOMENT))?;
                 if room == 0 {
                     return Err(ErrorKind::WouldBlock.into());
                 }
-                self.file.write(bytes.get(..ROOM).unwrap_or(bytes))
+                file.write(bytes.get(..ROOM).unwrap_or(bytes))
             }
         }
     }
