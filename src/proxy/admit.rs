@@ -101,7 +101,7 @@ pub async fn admit(
                 if quota.prompt.estimated == 0 && guard::needs_prompt(policy, &asked) {
                     quota.prompt = Prompt::weighed(&entry, &body);
                 }
-                permit = asking.ask(policy, metrics);
+                permit = asking.ask(policy, metrics, &exchange.id);
             }
             let version = session.req_header().version;
             let patches = patches(&body, &asked, &entry.ids);

@@ -279,3 +279,20 @@ fn a_log_is_for_its_group_whatever_the_umask_is() {
     assert_eq!(mode(&access), 0o640);
     assert_eq!(mode(&kept), 0o600, "one that is there is as its owner wants it");
 }
+
+#[test]
+fn an_event_that_a_request_has_caused_has_its_id() {
+    let (dead, good) = (Upstream::refusing(), Upstream::always(json_answer("ok")));
+    let daemon = Gateway::new().backend(&dead).backend(&good).start();
+    let event = || daemon.stderr().lines().find(|line| line.contains("is let go of at")).map(str::to_owned);
+    let mut asked = 0;
+    while event().is_none() {
+        assert!(asked < 200, "{}", daemon.stderr());
+        assert_eq!(daemon.client().chat(&ask("general")).status, 200);
+        asked += 1;
+    }
+    let event: Value = serde_json::from_str(&event().expect("it came")).expect("JSON");
+    let lines = daemon.log_lines(asked);
+    assert!(event["request_id"].is_string(), "{event}");
+    assert!(lines.iter().any(|line| line["request_id"] == event["request_id"]), "{event}: {lines:?}");
+}
