@@ -1,8 +1,9 @@
 //! What works and is unwise: told by `-t`, by a start and by a reload, and never a reason to refuse.
 //!
-//! Pure, as the whole room is: whether a name resolves to a public address or a key has expired is not asked here.
+//! Pure, as the whole room is: whether a name resolves to a public address is not asked here, and the time is told.
 
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use super::place::{Fault, Way, Weight};
 use super::plan::{
@@ -41,6 +42,18 @@ pub fn unwise(plan: &Plan) -> Vec<Fault> {
     all.extend(one_body(plan));
     few(&mut all, "moderators", plan.policies.iter().filter_map(readable_moderator));
     few(&mut all, "aliases", plan.tenants.iter().flat_map(|tenant| unlimited(plan, tenant)));
+    all
+}
+
+/// Keys that are refused since before `now`, though whoever reads the file takes them for keys. Told by `-t` alone.
+pub fn expired(plan: &Plan, now: SystemTime) -> Vec<Fault> {
+    let over = each_key(plan).filter_map(|(way, key)| {
+        let at = key.expires.filter(|at| *at <= now)?;
+        let wrong = format!("expired on {}", humantime::format_rfc3339_seconds(at));
+        Some(fault(way.field("expires"), wrong, "remove the key, or write a later time"))
+    });
+    let mut all = Vec::new();
+    few(&mut all, "keys", over);
     all
 }
 
@@ -280,6 +293,25 @@ mod tests {
         ] {
             assert_eq!(said(&limited), [""; 0], "{limited}");
         }
+    }
+
+    #[test]
+    fn a_key_that_is_over_is_told_of_unless_nobody_may_use_it() {
+        let of = |key: &str, at: &str| {
+            let text = text("listen: 127.0.0.1:8080", key, LIMITS, NEAR);
+            let plan = read(&Source { name: "t".to_owned(), text }, &[]).unwrap();
+            expired(&plan, humantime::parse_rfc3339(at).unwrap())
+        };
+        let key = format!("{DEMO_KEY}, expires: 2026-03-01T00:00:00Z");
+        assert_eq!(of(&key, "2026-02-28T23:59:59Z"), []);
+        let told = of(&key, "2026-03-01T00:00:00Z");
+        assert_eq!(told.len(), 1);
+        assert_eq!(
+            format!("{}: {}", told[0].way, told[0].wrong),
+            "tenants.acme.keys.web.expires: expired on 2026-03-01T00:00:00Z"
+        );
+        assert_eq!(of(&format!("{key}, disabled: true"), "2027-01-01T00:00:00Z"), []);
+        assert_eq!(of(DEMO_KEY, "2027-01-01T00:00:00Z"), []);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use pingora_core::apps::http_app::HttpServer as PageServer;
 use pingora_core::listeners::{L4BufferSettings, ListenerConfig, TcpSocketOptions};
@@ -37,6 +37,7 @@ use super::{certificates, demo, panics, process, ready, shared};
 use crate::config::live::Live;
 use crate::config::place::{Fault, Way};
 use crate::config::plan::{ListenAddress, Listener, Plan, Speaks};
+use crate::config::unwise;
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
 use crate::proxy::door;
@@ -320,7 +321,10 @@ pub fn dry(plan: &Plan) -> Result<Vec<Fault>, Vec<Fault>> {
     faults.extend(certificates::of_listeners(&plan.certificates).err().unwrap_or_default());
     faults.extend(super::log::obstacles(&plan.log));
     match assemble(plan, &metrics, &lasting) {
-        Ok(assembled) if faults.is_empty() => Ok(assembled.unwise),
+        // Whoever runs it has been told of a key's end in time, and need not be told for ever.
+        Ok(assembled) if faults.is_empty() => {
+            Ok([assembled.unwise, unwise::expired(plan, SystemTime::now())].concat())
+        }
         Ok(_) => Err(faults),
         Err(more) => {
             faults.extend(more);
