@@ -144,6 +144,7 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
             reloader: reloader.clone(),
             life: life.clone(),
             seats: seats.clone(),
+            keeper: keeper.clone(),
             began,
             history: History::default(),
         });
