@@ -78,6 +78,8 @@ pub struct Metrics {
     pub disconnects: IntCounter,
     /// Lines of a log that nobody will read: the reader was too slow, or the disk full.
     pub log_lines_dropped: IntCounterVec,
+    /// Panics of any thread: faults of this program.
+    pub panics: IntCounter,
     /// Traces of requests, by what became of them.
     pub traces: IntCounterVec,
     /// Bytes of request bodies that are held in memory now; set when somebody asks.
@@ -298,6 +300,7 @@ impl Metrics {
                 }
                 metric
             },
+            panics: counter("panics_total", "Panics: faults of this program, each with an event.")?,
             traces: {
                 let metric =
                     counters("traces_total", "Traces of requests: sent, dropped, failed.", &["outcome"])?;

@@ -105,7 +105,7 @@ pub async fn admit(
                 quota.prompt = Prompt::weighed(&entry, &body);
             }
             if let Some(policy) = &entry.policy {
-                permit = asking.ask(policy, metrics);
+                permit = asking.ask(policy, metrics, &exchange.id);
             }
             let version = session.req_header().version;
             let patches = patches(&body, &asked, &entry.ids);

@@ -332,7 +332,7 @@ pub struct RequestId {
 }
 
 impl RequestId {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut text = [0; Hyphenated::LENGTH];
         Uuid::new_v4().hyphenated().encode_lower(&mut text);
         Self { text }

@@ -6,6 +6,8 @@ use std::time::Instant;
 use crossbeam_utils::atomic::AtomicCell;
 use tokio::sync::oneshot;
 
+use super::about;
+use super::exchange::RequestId;
 use super::held::Permit;
 use super::intake::NoBody;
 use crate::error::{Blocker, GatewayError, UpstreamFault};
@@ -82,13 +84,13 @@ impl Asking {
 
     /// Asks. The answer is not let go before the moderator has spoken. It is left, and all memory given back, when
     /// nobody waits for the permit any more.
-    pub fn ask(self, policy: &Arc<Policy>, metrics: &Arc<Metrics>) -> Option<Permit> {
+    pub fn ask(self, policy: &Arc<Policy>, metrics: &Arc<Metrics>, id: &RequestId) -> Option<Permit> {
         let Self { questions, room, gap } = self;
         if questions.is_empty() {
             return None;
         }
         let (mut tell, permit) = oneshot::channel();
-        let (policy, metrics) = (policy.clone(), metrics.clone());
+        let (policy, metrics, id) = (policy.clone(), metrics.clone(), id.clone());
         tokio::spawn(async move {
             let Some(moderation) = &policy.moderation else { return };
             let asked = Instant::now();
@@ -106,7 +108,7 @@ impl Asking {
             };
             metrics.policies.moderated(policy.name.as_str(), outcome, (now - asked).as_secs_f64());
             // A client that has just left does not wait for it.
-            let _ = tell.send(meaning(&policy, moderation, word, &gap, now));
+            let _ = tell.send(about::request(&id, || meaning(&policy, moderation, word, &gap, now)));
         });
         Some(permit)
     }

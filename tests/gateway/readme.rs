@@ -108,7 +108,10 @@ fn its_configuration_loads() {
     for (n, block) in blocks("yaml").iter().enumerate() {
         let file = folder.join(format!("{n}.yaml"));
         let there = format!("{}/", folder.display());
-        let block = block.replace("/etc/byname/", &there).replace(": tls.", &format!(": {there}tls."));
+        let block = block
+            .replace("/etc/byname/", &there)
+            .replace("/var/log/byname/", &there)
+            .replace(": tls.", &format!(": {there}tls."));
         fs::write(&file, block.replace(": clients.crt", &format!(": {there}clients.crt"))).expect("a file");
         run(Command::new(env!("CARGO_BIN_EXE_byname")).arg("-t").arg("-c").arg(&file));
     }

@@ -40,7 +40,7 @@ pub struct Notice {
 }
 
 impl Notice {
-    fn new(level: Level, about: impl Into<String>, what: impl Into<String>) -> Self {
+    pub(super) fn new(level: Level, about: impl Into<String>, what: impl Into<String>) -> Self {
         Self { level, about: about.into(), what: what.into(), link: None }
     }
 
@@ -67,6 +67,7 @@ pub fn notices(facts: &Facts, ends: &[End]) -> Vec<Notice> {
         let what = "does not answer: each gateway lets its own share of shared limits pass";
         all.push(Notice::new(Level::Act, "limits store", what));
     }
+    all.extend(facts.losses.iter().cloned());
     limits(facts, &mut all);
     keys(facts, &mut all);
     for end in ends {

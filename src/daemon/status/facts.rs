@@ -40,6 +40,9 @@ pub struct Facts {
     /// Moderators that fail.
     #[serde(skip)]
     pub moderators: Vec<ModeratorFacts>,
+    /// What is lost, or would be.
+    #[serde(skip)]
+    pub losses: Vec<Notice>,
     #[serde(skip)]
     pub pace: Pace,
     #[serde(skip)]

@@ -11,8 +11,10 @@ use super::facts::{
 };
 use super::history::{History, Waits, Who};
 use super::look::Look;
+use super::losses;
 use crate::config::snapshot::{Snapshot, Tenant};
 use crate::daemon::admin::unready;
+use crate::daemon::keeper::Keeper;
 use crate::daemon::observe::left;
 use crate::daemon::process;
 use crate::daemon::reload::{Reloader, Report};
@@ -35,6 +37,8 @@ pub struct Sources {
     pub reloader: Arc<Reloader>,
     pub life: Arc<Life>,
     pub seats: Arc<Seats>,
+    /// Who keeps budgets on this machine's disk, if they are kept there.
+    pub keeper: Option<Arc<Keeper>>,
     /// When the process began.
     pub began: Instant,
     pub history: History,
@@ -94,6 +98,7 @@ impl Sources {
                 reasons: scene.refusals.of("", ""),
             },
             moderators: moderators(&snapshot, now),
+            losses: losses::notices(self),
             pace,
             now: today,
         };
@@ -144,6 +149,7 @@ impl Sources {
             counts.push((Who::Tenant(tenant.id.clone()), sum));
         }
         counts.push((Who::Everyone, everyone));
+        counts.extend(losses::so_far(&self.reloader.metrics));
         self.history.look(now, counts.into_iter());
         self.history.look_at_waits(waits.into_iter());
     }

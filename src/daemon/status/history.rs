@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::gather::Sources;
+use super::losses::Loss;
 use crate::daemon::held;
 use crate::names::{Alias, BackendName, PoolName, TenantId};
 
@@ -28,6 +29,8 @@ pub enum Who {
     Tenant(TenantId),
     /// Requests for an alias.
     Alias(TenantId, Alias),
+    /// What nobody gets.
+    Lost(Loss),
 }
 
 /// Rates of everyone who is configured, and of nobody else: it grows with the configuration alone.

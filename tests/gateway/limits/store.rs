@@ -85,6 +85,40 @@ fn two_gateways_let_a_hundred_through_in_sum() {
     }
 }
 
+/// What the events say of the store: level and message.
+fn said(daemon: &Daemon) -> Vec<String> {
+    let text = daemon.stderr();
+    let all = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let told = all.filter_map(|event| {
+        let (level, message) = (event["level"].as_str()?, event["message"].as_str()?);
+        message.contains("store").then(|| format!("{level} {message}"))
+    });
+    told.collect()
+}
+
+#[test]
+fn a_good_store_is_told_of_once_and_a_bad_one_is_told_why() {
+    let (upstream, redis) = (quick(), Redis::start());
+    let daemon = setup(&upstream, &redis, "1s").alias("general", &["main"], "").start();
+    is_up(&daemon);
+    // The metric comes after the words, but those are written by another thread.
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(said(&daemon), ["info the limits store is up"]);
+
+    let nobody = Upstream::refusing();
+    let daemon = Setup::new()
+        .pool("main", &[&upstream], "")
+        .store(&format!("redis: \"redis://{}\", timeout: 1s, instances: 2", nobody.addr()))
+        .alias("general", &["main"], "")
+        .start();
+    thread::sleep(Duration::from_millis(800));
+    let told = said(&daemon);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("warn the limits store cannot be used: "), "{told:?}");
+    assert!(told[0].ends_with("; this gateway goes on by its share"), "{told:?}");
+    assert_eq!(daemon.metric("byname_limits_store_up"), Some(0.0));
+}
+
 #[test]
 fn what_is_left_is_left_for_all_as_far_as_the_store_has_told() {
     let (upstream, redis) = (quick(), Redis::start());

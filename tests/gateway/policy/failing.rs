@@ -79,6 +79,23 @@ fn why_it_fails_is_told_once_and_where_requests_go_on_without_it() {
 }
 
 #[test]
+fn the_event_has_the_id_of_the_request_that_met_it_first() {
+    let (model, moderator) = (model(), Upstream::refusing());
+    let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 8s")).start();
+    for _ in 0..2 {
+        assert_eq!(daemon.client().chat(&ask("hello")).status, 403);
+    }
+    wait_event(&daemon, "fails: ");
+    let text = daemon.stderr();
+    let event = text.lines().find(|line| line.contains("the moderator of policy")).expect("it came");
+    let event: Value = serde_json::from_str(event).expect("JSON");
+    assert!(event["request_id"].is_string(), "{event}");
+    assert_eq!(event["request_id"], daemon.log_lines(2)[0]["request_id"]);
+    let others = text.lines().filter(|line| !line.contains("the moderator of policy"));
+    assert!(others.clone().count() > 0 && others.clone().all(|line| !line.contains("request_id")), "{text}");
+}
+
+#[test]
 fn a_name_that_leads_nowhere_is_told() {
     let model = model();
     let policy = "moderator: { url: \"http://moderator.invalid/v1/moderations\", timeout: 8s }";

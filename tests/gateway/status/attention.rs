@@ -104,3 +104,22 @@ fn backends_limits_and_keys_are_told_of() {
         );
     }
 }
+
+#[test]
+fn what_is_lost_is_told_of() {
+    let (upstream, nobody) = (Upstream::always(json_answer("ok")), Upstream::refusing());
+    let tracing = format!("tracing: {{ endpoint: \"http://{}/v1/traces\", sample: 100% }}", nobody.addr());
+    let daemon = Gateway::new()
+        .backend(&upstream)
+        .tenant_limits("requests_per_minute: 100000")
+        .section(&tracing)
+        .section("log: { access: { file: /dev/full } }")
+        .start();
+    assert_eq!(notices(&daemon), Vec::<String>::new());
+    for _ in 0..3 {
+        assert_eq!(daemon.client().chat(&chat("general")).status, 200);
+    }
+    wait_notice(&daemon, &["act access log some 3 lines were lost in the last two minutes: its reader"]);
+    wait_notice(&daemon, &["watch tracing some 3 traces were lost in the last two minutes: the collector"]);
+    assert!(!notices(&daemon).iter().any(|notice| notice.contains("events")), "{:?}", notices(&daemon));
+}
