@@ -88,11 +88,9 @@ fn two_gateways_let_a_hundred_through_in_sum() {
 #[test]
 fn what_is_left_is_left_for_all_as_far_as_the_store_has_told() {
     let (upstream, redis) = (quick(), Redis::start());
-    let setup = setup(&upstream, &redis, "1s").alias(
-        "general",
-        &["main"],
-        "requests_per_minute: 100, tokens_per_day: 100000",
-    );
+    let setup = setup(&upstream, &redis, "1s")
+        .alias("general", &["main"], "")
+        .tenant("requests_per_minute: 100, tokens_per_day: 100000");
     let daemons = [setup.start(), setup.start()];
     daemons.iter().for_each(is_up);
     within_a_minute(Duration::from_secs(8));
