@@ -122,11 +122,9 @@ fn a_good_store_is_told_of_once_and_a_bad_one_is_told_why() {
 #[test]
 fn what_is_left_is_left_for_all_as_far_as_the_store_has_told() {
     let (upstream, redis) = (quick(), Redis::start());
-    let setup = setup(&upstream, &redis, "1s").alias(
-        "general",
-        &["main"],
-        "requests_per_minute: 100, tokens_per_day: 100000",
-    );
+    let setup = setup(&upstream, &redis, "1s")
+        .alias("general", &["main"], "")
+        .tenant("requests_per_minute: 100, tokens_per_day: 100000");
     let daemons = [setup.start(), setup.start()];
     daemons.iter().for_each(is_up);
     within_a_minute(Duration::from_secs(8));
