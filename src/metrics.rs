@@ -1,5 +1,5 @@
 //! What is counted. One [`Metrics`] is made at the start and handed down; labels are configured names
-//! and closed enums only, and their handles are resolved when a configuration is built.
+//! and closed enums only, and their handles are made when a configuration first has them.
 
 mod buckets;
 mod connections;
