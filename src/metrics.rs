@@ -1,8 +1,9 @@
 //! What is counted. One [`Metrics`] is made at the start and handed down; labels are configured names
-//! and closed enums only, and their handles are resolved when a configuration is built.
+//! and closed enums only, and their handles are made when a configuration first has them.
 
 mod buckets;
 mod connections;
+mod ends;
 mod forget;
 mod handles;
 mod late;
@@ -20,6 +21,7 @@ use prometheus::{
 
 use self::buckets::{BETWEEN, DURATION, FIRST_TOKEN, OVERHEAD, STORE};
 pub use self::connections::ConnectionMetrics;
+pub use self::ends::EndMetrics;
 pub use self::forget::Present;
 use self::handles::BySource;
 pub use self::handles::{AliasMetrics, BackendMetrics};
@@ -87,6 +89,8 @@ pub struct Metrics {
     /// How often a cap on sizes refused something.
     pub caps: CapMetrics,
     pub connections: ConnectionMetrics,
+    /// When certificates and keys end; set when somebody asks.
+    pub ends: EndMetrics,
     /// What the process takes of the machine; set when somebody asks.
     pub process: ProcessMetrics,
     /// Configurations taken since the start, the first included.
@@ -338,6 +342,7 @@ impl Metrics {
                 max_buffered_share: cap_hits.with_label_values(&["max_buffered_share"]),
             },
             connections: ConnectionMetrics::new(&registry)?,
+            ends: EndMetrics::new(&registry)?,
             process: ProcessMetrics::new()?,
             in_flight: gauges("in_flight", "Requests being relayed now, by alias.", tenant_model)?,
             in_flight_unnamed: IntGauge::new("in_flight_unnamed", "Always 0.")?,

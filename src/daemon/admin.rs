@@ -38,6 +38,7 @@ impl Admin {
         let made = tokio::task::spawn_blocking(move || {
             observe::now(&reloader.live.load(), &reloader.metrics);
             observe::clients(&seats, &buffered, &reloader.metrics);
+            ends(&reloader);
             process::now(&reloader.metrics.process);
             reloader.metrics.render()
         });
@@ -87,6 +88,16 @@ impl ServeHttp for Admin {
             ),
         }
     }
+}
+
+/// Sets when certificates and keys end.
+fn ends(reloader: &Reloader) {
+    let certificates = reloader.ends();
+    reloader.metrics.ends.certificates(certificates.iter().map(|end| (&*end.file, end.at)));
+    let snapshot = reloader.live.load();
+    let keys = snapshot.keys.principals();
+    let keys = keys.filter_map(|of| Some((of.tenant.as_str(), of.key.as_str(), of.expires?)));
+    reloader.metrics.ends.keys(keys);
 }
 
 /// Why no requests should be sent here, if so.

@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use crate::kit::config::Gateway;
 use crate::kit::daemon::Daemon;
 use crate::kit::folder::Folder;
+use crate::kit::papers::Papers;
 use crate::kit::ports;
 
 fn root() -> PathBuf {
@@ -28,18 +29,16 @@ fn blocks(language: &str) -> Vec<String> {
 
 /// The gateway as `conf/byname.yaml` makes it, on free ports.
 fn demo() -> Daemon {
-    demo_with("")
+    Gateway::new().config_text(&demo_text()).start()
 }
 
-/// The same with these lines more at its end.
-fn demo_with(more: &str) -> Daemon {
+/// Its configuration.
+fn demo_text() -> String {
     let text = fs::read_to_string(root().join("conf/byname.yaml")).expect("the file that runs by default");
     let demo = ports::free().to_string();
-    let text = text
-        .replace("127.0.0.1:8080", "{listen}")
+    text.replace("127.0.0.1:8080", "{listen}")
         .replace("127.0.0.1:9090", "{admin}")
-        .replace("127.0.0.1:8081", &demo);
-    Gateway::new().config_text(&(text + more)).start()
+        .replace("127.0.0.1:8081", &demo)
 }
 
 /// The same command for the ports of this test.
@@ -148,10 +147,26 @@ fn a_bad_configuration_is_told_with_its_place_and_64() {
 #[test]
 fn its_table_of_metrics_is_what_the_gateway_has() {
     // Whatever is counted for what the demo does not have.
-    let daemon = demo_with(
-        "\npolicies: { p: { moderator: { url: \"http://127.0.0.1:9/moderations\" } } }\n\
-         limits_store: { redis: \"redis://127.0.0.1:9\" }\n",
-    );
+    let papers = Papers::new();
+    let text = demo_text()
+        .replace(
+            "listen: {listen}",
+            &format!(
+                "listen: [ \"{{listen}}\", {{ address: \"{}\", tls: {} }} ]",
+                ports::free(),
+                papers.listener("")
+            ),
+        )
+        .replace(
+            "    keys:\n",
+            &format!(
+                "    keys:\n      later: {{ sha256: {}, expires: 2099-01-01T00:00:00Z }}\n",
+                crate::kit::config::digest("bn-later")
+            ),
+        );
+    let more = "\npolicies: { p: { moderator: { url: \"http://127.0.0.1:9/moderations\" } } }\n\
+                limits_store: { redis: \"redis://127.0.0.1:9\" }\n";
+    let daemon = Gateway::new().config_text(&(text + more)).start();
     let key = "bn-demo-key";
     daemon.client().chat_as(key, r#"{"model":"flaky","messages":[{"role":"user","content":"Hello"}]}"#);
     daemon.client().chat_as(key, r#"{"model":"nobody","messages":[{"role":"user","content":"Hello"}]}"#);
@@ -176,6 +191,8 @@ fn its_table_of_metrics_is_what_the_gateway_has() {
     told.sort();
     assert_eq!(told, real);
     labels_are_those_of_the_tables(&text, &page);
+    let ends = daemon.metric("byname_key_ends_seconds{key=\"later\",tenant=\"acme\"}");
+    assert_eq!(ends, Some(4_070_908_800.0));
 }
 
 /// Every label of the page stands in its metric's row, and in the table of labels.
