@@ -13,6 +13,7 @@ use regex_automata::util::primitives::StateID;
 
 use super::automaton::{Automaton, Marks};
 use super::edge::{Edge, is_start};
+use super::work::Work;
 
 /// The most that one walk remembers, about, in bytes.
 const MAX_CACHE: usize = 2 * 1024 * 1024;
@@ -30,22 +31,6 @@ pub(super) enum Halt {
     Crowded,
     /// The work that was allowed is done.
     Tired,
-}
-
-/// How much work may still be done. A unit is a few nanoseconds; a byte that is looked up counts nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Work(pub(super) usize);
-
-impl Work {
-    /// Never done.
-    pub(super) const ENDLESS: Self = Self(usize::MAX);
-
-    pub(super) fn spend(&mut self, units: usize) -> Result<(), Halt> {
-        if *self != Self::ENDLESS {
-            self.0 = self.0.checked_sub(units).ok_or(Halt::Tired)?;
-        }
-        Ok(())
-    }
 }
 
 /// Where a walk stands: the row of the table, or nothing more to be looked for.
