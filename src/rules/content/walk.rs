@@ -24,6 +24,9 @@ const STATE: usize = 120;
 /// What working out a state costs besides what is in it, in units of work.
 const NEW: usize = 16;
 
+/// So many bytes of a beginning are read in a unit of work.
+const READ: usize = 4;
+
 /// Why a walk did not come to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Halt {
@@ -144,6 +147,8 @@ impl<'a> Walk<'a> {
         at: usize,
         work: &mut Work,
     ) -> Result<State, Halt> {
+        // All of it is read once more, for each beginning that ends here.
+        work.spend(at.saturating_sub(start) / READ + 1)?;
         let before = self.cache.sets.get(self.index(state)).cloned().unwrap_or_default();
         let emptied = self.emptied;
         let mut begun = self.begin(at, work)?;
@@ -172,7 +177,8 @@ impl<'a> Walk<'a> {
         self.cache.next.clear();
         self.cache.next.extend(before.iter().chain(other.iter()));
         let joined = self.enter(at, work)?;
-        if emptied == self.emptied {
+        // One that was known already came without a look at what fits.
+        if emptied == self.emptied && self.cache.size <= MAX_CACHE {
             self.cache.joined.insert((state, begun), joined);
             self.cache.size += STATE;
         }

@@ -155,6 +155,19 @@ fn expressions_that_begin_alike_cost_what_one_does() {
     }
 }
 
+/// Each beginning is read again where it ends, also when all that follows is known.
+#[test]
+fn beginnings_that_end_everywhere_are_work() {
+    let sources: Vec<_> = (2..16).map(|n| format!("a{{{n}}}[a-z]{{3}}!{n}")).collect();
+    let matcher = regexes(&sources.iter().map(String::as_str).collect::<Vec<_>>());
+    let text = "a".repeat(128 * 1024);
+    assert_eq!(matcher.finds_within(&text, &mut { Work::ENDLESS }), Some(false));
+    assert_eq!(matcher.finds_within(&text, &mut Work::of(100_000)), None);
+    // Of one, in ordinary texts, next to nothing.
+    let prose = "the aardvark of a bazaar ".repeat(5_000);
+    assert_eq!(matcher.finds_within(&prose, &mut Work::of(100_000)), Some(false));
+}
+
 #[test]
 fn expressions_that_begin_alike_and_go_on_in_many_ways_are_counted() {
     let ways = |count: usize| {
