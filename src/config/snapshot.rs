@@ -14,6 +14,7 @@ use crate::rules::pools::Pool;
 use crate::rules::store::Store;
 use crate::rules::tick::Origin;
 use crate::rules::trace::Tracing;
+use crate::rules::turns::Turns;
 
 /// One generation of the configuration, ready for requests. A request keeps the one it started with.
 #[derive(Debug)]
@@ -68,6 +69,8 @@ pub struct Tenant {
     pub limit: Option<Limit>,
     /// What its request bodies take of the memory for all.
     pub buffered: Buffered,
+    /// How they take turns with those of others.
+    pub turns: Turns,
     /// Counts requests that named no alias of the tenant's.
     pub unnamed: Arc<AliasMetrics>,
 }

@@ -125,6 +125,7 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
             catalog: catalog(tenant, plan, &mut routes, &root, &policies, metrics, ledger),
             limit: limit(&book, &ledger::tenant_name(&tenant.id), tenant.limits),
             buffered: ledger.buffered(&tenant.id),
+            turns: ledger.turns(&tenant.id),
             book,
             unnamed: metrics.alias(tenant.id.as_str(), ""),
         });

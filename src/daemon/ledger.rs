@@ -10,6 +10,7 @@ use crate::rules::buffered::Buffered;
 use crate::rules::limits::book::Book;
 use crate::rules::limits::period::{Change, Spent};
 use crate::rules::tokens::Learned;
+use crate::rules::turns::Turns;
 
 /// All books of all generations. An entity that keeps its name keeps its counts.
 #[derive(Default)]
@@ -17,6 +18,7 @@ pub struct Ledger {
     tenants: Shelf<TenantId, Book>,
     pools: Shelf<PoolName, Book>,
     buffered: Shelf<TenantId, Buffered>,
+    turns: Shelf<TenantId, Turns>,
     learned: Shelf<(TenantId, Alias), Learned>,
 }
 
@@ -51,6 +53,11 @@ impl Ledger {
     /// Where a tenant's request bodies in memory are counted.
     pub fn buffered(&self, tenant: &TenantId) -> Buffered {
         Buffered::clone(&self.buffered.get(tenant.clone()))
+    }
+
+    /// Where a tenant's requests take turns with those of others.
+    pub fn turns(&self, tenant: &TenantId) -> Turns {
+        Turns::clone(&self.turns.get(tenant.clone()))
     }
 
     /// What an alias's requests have taught us.

@@ -10,7 +10,7 @@ use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_http::RequestHeader;
 
 use super::exchange::{Exchange, Incoming, Relay};
-use super::guard;
+use super::guard::{self, Waiting};
 use super::held::{Control, Permit};
 use super::intake::{self, NoBody};
 use super::life::Life;
@@ -88,7 +88,9 @@ pub async fn admit(
             let entry = exchange.entry.insert(tenant.catalog.resolve(asked.alias())?.clone()).clone();
             let mut asking = Asking::default();
             if let Some(policy) = &entry.policy {
-                guard::check(policy, &entry, &asked, &body, &mut own).await?;
+                let (turns, end) = (&tenant.turns, end(exchange, &entry));
+                let waiting = Waiting { session, turns, life, alias: &entry.alias, end, own: &mut own };
+                room = guard::check(policy, &entry, &asked, &body, room, waiting).await?;
                 let take = |bytes| {
                     let mut room = buffered.part(&tenant.buffered);
                     room.grow(bytes, &intake::bounds(&snapshot)).map(|()| room)
@@ -115,11 +117,14 @@ pub async fn admit(
     }
 }
 
+/// When a request is over, until a route is chosen.
+fn end(exchange: &Exchange, entry: &AliasEntry) -> Instant {
+    let total = entry.routes.first().map(|route| route.pool.timeouts.total);
+    exchange.arrived + total.unwrap_or_default()
+}
+
 fn relay(exchange: &Exchange, incoming: Incoming, entry: &AliasEntry, life: &Arc<Life>) -> Box<Relay> {
-    let now = exchange.arrived;
-    // Until a route is chosen.
-    let total = entry.routes.first().map(|route| route.pool.timeouts.total).unwrap_or_default();
-    let end = now + total;
+    let (now, end) = (exchange.arrived, end(exchange, entry));
     let created = exchange.wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let voice = Voice::new(exchange.id.as_str(), created, incoming.request.alias(), entry.ids.clone());
     let control = Arc::new(Control::new(now, end, life.clone()));

@@ -22,6 +22,7 @@ mod screen;
 mod search;
 mod standing;
 mod walk;
+mod work;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub use self::moderator::{Moderation, Moderator, NoWord, OnFailure, questions};
 pub use self::pattern::{Flaw, Pattern};
 use self::screen::Screen;
 pub use self::standing::{Standing, Trouble, Turn};
-use self::walk::Work;
+pub use self::work::{Stop, Work};
 use crate::names::PolicyName;
 use crate::wire::request::Media;
 use crate::wire::sieve::Sieve;
@@ -87,16 +88,12 @@ impl Policy {
     /// Whether a checked body says something that is forbidden.
     pub fn forbids(&self, body: &[u8]) -> bool {
         // This work has no end, so there is an answer.
-        self.looked(body, Work::ENDLESS).unwrap_or(true)
+        self.forbids_within(body, Work::ENDLESS).unwrap_or(true)
     }
 
-    /// The same, as far as it can be known soon: `None` when the texts nearly match so often that it takes more
-    /// than `work`, in units of a few nanoseconds. What every text costs, some microseconds a KB, does not count.
-    pub fn forbids_soon(&self, body: &[u8], work: usize) -> Option<bool> {
-        self.looked(body, Work(work))
-    }
-
-    fn looked(&self, body: &[u8], mut work: Work) -> Option<bool> {
+    /// The same, as far as it can be known with so much work: `None` when the texts nearly match so often that it
+    /// takes more, or when it is to stop. What every text costs, some microseconds a KB, does not count.
+    pub fn forbids_within(&self, body: &[u8], mut work: Work) -> Option<bool> {
         let Some(matcher) = &self.denied else { return Some(false) };
         let mut finds = |text: &str| matcher.finds_within(text, &mut work);
         let mut found = Some(false);

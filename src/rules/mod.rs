@@ -22,5 +22,6 @@ pub mod tick;
 pub mod timeouts;
 pub mod tokens;
 pub mod trace;
+pub mod turns;
 pub mod vitals;
 pub mod window;

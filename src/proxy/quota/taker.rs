@@ -10,6 +10,7 @@ use pingora_timeout::fast_timeout::{fast_sleep, fast_timeout};
 use super::told::{asks_of, taking};
 use super::{Moment, NoBody};
 use crate::config::snapshot::Snapshot;
+use crate::proxy::intake;
 use crate::rules::auth::Principal;
 use crate::rules::catalog::{AliasEntry, Route};
 use crate::rules::limits::book::{Book, Full, Limit, Reservation, When, Windows};
@@ -224,13 +225,7 @@ impl Taker<'_> {
         let waiting = fast_timeout(queue.wait, self.wait(queue, caller, now));
         tokio::select! {
             biased;
-            gone = session.read_body_or_idle(true) => Err(NoBody::Gone(match gone {
-                Err(error) => error,
-                Ok(_) => pingora_core::Error::explain(
-                    pingora_core::ErrorType::InvalidHTTPHeader,
-                    "the client sent more than its request",
-                ),
-            })),
+            gone = intake::gone(session) => Err(gone),
             taken = waiting => Ok(taken.unwrap_or(Err(Refused::Slot))),
         }
     }

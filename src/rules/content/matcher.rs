@@ -16,7 +16,8 @@ use super::heads::{Heads, Owner};
 use super::pattern::{Flaw, Kind, Pattern};
 use super::scan::Scan;
 use super::search;
-use super::walk::{Halt, Walk, Work};
+use super::walk::{Halt, Walk};
+use super::work::Work;
 
 /// The most that the patterns of one policy may take together, in bytes.
 pub const MAX_SIZE: usize = 64 * 1024 * 1024;
@@ -116,6 +117,8 @@ impl Matcher {
 
     /// The same, if it takes no more work than this.
     pub(super) fn finds_within(&self, text: &str, work: &mut Work) -> Option<bool> {
+        // Of a request with many texts, none is begun for nobody.
+        work.spend(0).ok()?;
         ROOM.with_borrow_mut(|room| {
             room.clear();
             fold_into(text, room);

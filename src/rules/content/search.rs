@@ -3,7 +3,8 @@
 use super::automaton::Automaton;
 use super::edge::{Edge, is_start};
 use super::heads::{Heads, Owner};
-use super::walk::{Halt, State, Walk, Work};
+use super::walk::{Halt, State, Walk};
+use super::work::Work;
 
 /// A word whose last letter has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -42,6 +42,17 @@ fn what_a_request_says_is_looked_at_in_all_its_spellings() {
 }
 
 #[test]
+fn what_nobody_waits_for_any_more_is_not_looked_at() {
+    let policy = policy(&["bomb"], Answers::Free);
+    let body = br#"{"model":"m","messages":[{"role":"user","content":"bomb"}]}"#;
+    let stop = Stop::default();
+    assert_eq!(policy.forbids_within(body, Work::until(stop.clone())), Some(true));
+    stop.say();
+    assert_eq!(policy.forbids_within(body, Work::until(stop.clone())), None);
+    assert_eq!(policy.forbids_within(body, Work::of(1_000_000).or_until(stop)), None);
+}
+
+#[test]
 fn nobody_looks_at_answers_unless_they_are_to_be_screened() {
     assert!(policy(&["bomb"], Answers::Free).sieve().is_none());
     let mut sieve = policy(&["bomb"], Answers::Screened).sieve().unwrap();

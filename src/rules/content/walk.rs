@@ -13,6 +13,7 @@ use regex_automata::util::primitives::StateID;
 
 use super::automaton::{Automaton, Marks};
 use super::edge::{Edge, is_start};
+use super::work::Work;
 
 /// The most that one walk remembers, about, in bytes.
 const MAX_CACHE: usize = 2 * 1024 * 1024;
@@ -23,6 +24,9 @@ const STATE: usize = 120;
 /// What working out a state costs besides what is in it, in units of work.
 const NEW: usize = 16;
 
+/// So many bytes of a beginning are read in a unit of work.
+const READ: usize = 4;
+
 /// Why a walk did not come to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Halt {
@@ -30,22 +34,6 @@ pub(super) enum Halt {
     Crowded,
     /// The work that was allowed is done.
     Tired,
-}
-
-/// How much work may still be done. A unit is a few nanoseconds; a byte that is looked up counts nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Work(pub(super) usize);
-
-impl Work {
-    /// Never done.
-    pub(super) const ENDLESS: Self = Self(usize::MAX);
-
-    pub(super) fn spend(&mut self, units: usize) -> Result<(), Halt> {
-        if *self != Self::ENDLESS {
-            self.0 = self.0.checked_sub(units).ok_or(Halt::Tired)?;
-        }
-        Ok(())
-    }
 }
 
 /// Where a walk stands: the row of the table, or nothing more to be looked for.
@@ -159,6 +147,8 @@ impl<'a> Walk<'a> {
         at: usize,
         work: &mut Work,
     ) -> Result<State, Halt> {
+        // All of it is read once more, for each beginning that ends here.
+        work.spend(at.saturating_sub(start) / READ + 1)?;
         let before = self.cache.sets.get(self.index(state)).cloned().unwrap_or_default();
         let emptied = self.emptied;
         let mut begun = self.begin(at, work)?;
@@ -187,7 +177,8 @@ impl<'a> Walk<'a> {
         self.cache.next.clear();
         self.cache.next.extend(before.iter().chain(other.iter()));
         let joined = self.enter(at, work)?;
-        if emptied == self.emptied {
+        // One that was known already came without a look at what fits.
+        if emptied == self.emptied && self.cache.size <= MAX_CACHE {
             self.cache.joined.insert((state, begun), joined);
             self.cache.size += STATE;
         }

@@ -7,6 +7,7 @@ mod judged; // what of a request a moderator is asked about
 mod moderator; // a service that is asked besides
 mod places; // every place of a request is looked at
 mod prompts; // where in a request something is looked for
+mod seats; // prompts that take long
 mod setup; // the configurations of these tests
 mod streams; // streams that say it in other ways than a text
 mod words; // lists of words in files, and reloads

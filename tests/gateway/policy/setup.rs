@@ -3,7 +3,7 @@
 use crate::kit::config::{Gateway, digest};
 use crate::kit::daemon::Daemon;
 use crate::kit::upstream::Upstream;
-use crate::kit::{KEY, MODEL};
+use crate::kit::{KEY, KEY_GLOBEX, MODEL};
 
 /// A configuration.
 #[derive(Debug, Clone)]
@@ -12,6 +12,8 @@ pub struct Setup {
     policy: String,
     alias: String,
     tenant: String,
+    /// Other tenants.
+    others: String,
     server: String,
     environment: Vec<(String, String)>,
     /// How long a backend may be silent.
@@ -29,6 +31,7 @@ impl Setup {
             policy: policy.to_owned(),
             alias: String::new(),
             tenant: String::new(),
+            others: String::new(),
             server: String::new(),
             environment: Vec::new(),
             silence: "8s",
@@ -45,6 +48,16 @@ impl Setup {
     /// A line of the tenant.
     pub fn tenant(mut self, line: &str) -> Self {
         self.tenant.push_str(&format!("    {line}\n"));
+        self
+    }
+
+    /// Another tenant, with the same policy for its `general`.
+    pub fn globex(mut self) -> Self {
+        self.others = format!(
+            "  globex:\n    keys:\n      web: {{ sha256: \"{}\" }}\n    models:\n      general:\n        \
+             policy: p\n        routes: [ {{ pool: main, model: \"{MODEL}\" }} ]\n",
+            digest(KEY_GLOBEX),
+        );
         self
     }
 
@@ -73,7 +86,7 @@ impl Setup {
     }
 
     pub fn gateway(&self) -> Gateway {
-        let Self { backends, policy, alias, tenant, server, environment, silence, total } = self;
+        let Self { backends, policy, alias, tenant, others, server, environment, silence, total } = self;
         let routes = format!("routes: [ {{ pool: main, model: \"{MODEL}\" }} ]");
         let gateway = Gateway::new().config_text(&format!(
             "server:\n  listen: \"{{listen}}\"\n  admin: \"{{admin}}\"\n{server}pools:\n  main:\n    \
@@ -81,7 +94,7 @@ impl Setup {
              timeouts: {{ connect: 2s, first_byte: {silence}, idle: {silence}, total: {total} }}\n\
              policies:\n  p: {{ {policy} }}\ntenants:\n  acme:\n{tenant}    \
              keys:\n      web: {{ sha256: \"{}\" }}\n    models:\n      \
-             general:\n        policy: p\n        {routes}\n{alias}      free:\n        {routes}\n",
+             general:\n        policy: p\n        {routes}\n{alias}      free:\n        {routes}\n{others}",
             backends.join(", "),
             digest(KEY),
         ));

@@ -147,12 +147,25 @@ fn expressions_that_begin_alike_cost_what_one_does() {
         let matcher = regexes(&sources.iter().map(String::as_str).collect::<Vec<_>>());
         let text = text.repeat(20_000 / text.len());
         assert!(matcher.ways() < 60, "{}", matcher.ways());
-        let mut work = Work(20_000);
+        let mut work = Work::of(20_000);
         assert_eq!(matcher.walks(text.as_bytes(), &mut work), Ok(false), "{text:.80}");
         // Who steps has no more than the ways to go on of one of them.
-        let mut work = Work(text.len() * 70);
+        let mut work = Work::of(text.len() * 70);
         assert_eq!(matcher.steps(text.as_bytes(), &mut work), Some(false), "{text:.80}");
     }
+}
+
+/// Each beginning is read again where it ends, also when all that follows is known.
+#[test]
+fn beginnings_that_end_everywhere_are_work() {
+    let sources: Vec<_> = (2..16).map(|n| format!("a{{{n}}}[a-z]{{3}}!{n}")).collect();
+    let matcher = regexes(&sources.iter().map(String::as_str).collect::<Vec<_>>());
+    let text = "a".repeat(128 * 1024);
+    assert_eq!(matcher.finds_within(&text, &mut { Work::ENDLESS }), Some(false));
+    assert_eq!(matcher.finds_within(&text, &mut Work::of(100_000)), None);
+    // Of one, in ordinary texts, next to nothing.
+    let prose = "the aardvark of a bazaar ".repeat(5_000);
+    assert_eq!(matcher.finds_within(&prose, &mut Work::of(100_000)), Some(false));
 }
 
 #[test]
@@ -183,12 +196,12 @@ fn what_is_worked_out_is_remembered_and_no_more_than_fits() {
     let walked = matcher.walks(text.as_bytes(), &mut { Work::ENDLESS });
     assert_eq!(walked, Err(Halt::Crowded));
     assert!(!matcher.finds(&text) && matcher.finds(&format!("{text}xz")));
-    assert!(matcher.finds_within(&text, &mut Work(10_000)).is_none());
+    assert!(matcher.finds_within(&text, &mut Work::of(10_000)).is_none());
     // Others are read to the end with little work, after the first time with next to none.
     let text = "aabombs a.b@c.d ".repeat(1_000);
     let matcher = regexes(&[r".{1,500}bomb\b", r"[a-z0-9]{1,64}@[a-z0-9.]{1,100}\.[a-z]{2,10}\b"]);
-    assert_eq!(matcher.finds_within(&text, &mut Work(2_000_000)), Some(false));
-    assert_eq!(matcher.finds_within(&text, &mut Work(1_000)), Some(false));
+    assert_eq!(matcher.finds_within(&text, &mut Work::of(2_000_000)), Some(false));
+    assert_eq!(matcher.finds_within(&text, &mut Work::of(1_000)), Some(false));
 }
 
 /// All texts that a folded one may have been, with one blank to five for each.

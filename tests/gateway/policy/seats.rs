@@ -1,0 +1,93 @@
+//! Prompts that take long: nobody is worked for who does not wait, and no tenant waits behind all of another's.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::setup::Setup;
+use super::{ask, assert_blocked};
+use crate::kit::answers::json_answer;
+use crate::kit::client::{Client, chat_request};
+use crate::kit::daemon::Daemon;
+use crate::kit::upstream::Upstream;
+use crate::kit::{KEY, KEY_GLOBEX};
+
+const NEARLY: &str = "deny: [ '[ab]{2}.{0,200}[xy]z' ]";
+/// So many letters take minutes.
+const ENDLESS: usize = 6_000_000;
+
+/// A prompt that nearly matches all the time, in ever new ways.
+fn hard(letters: usize) -> String {
+    let mut random = 7_u64;
+    let letters = (0..letters).map(|_| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        ['a', 'b', 'c', ' '][(random >> 62) as usize]
+    });
+    ask(&letters.collect::<String>())
+}
+
+/// Clients that have sent a prompt each and wait. All of it has been read.
+fn waiting(daemon: &Daemon, count: usize, body: &str) -> Vec<Client> {
+    let mut all: Vec<Client> = (0..count).map(|_| daemon.client()).collect();
+    for client in &mut all {
+        client.send(&chat_request(KEY, body));
+    }
+    daemon.wait_metric("byname_body_bytes", (count * body.len()) as f64);
+    all
+}
+
+#[test]
+fn a_client_that_leaves_is_not_worked_for_and_its_memory_is_given_back() {
+    let upstream = Upstream::always(json_answer("ok"));
+    let daemon = Setup::new(&[&upstream], NEARLY).start();
+    drop(waiting(&daemon, 3, &hard(ENDLESS)));
+    daemon.wait_metric("byname_body_bytes", 0.0);
+    // The seat is free.
+    assert_eq!(daemon.client().chat(&hard(20_000)).status, 200);
+    assert!(daemon.log_lines(4).iter().take(3).all(|line| line["status"] == 499));
+    assert_eq!(upstream.requests().len(), 1);
+}
+
+#[test]
+fn a_prompt_that_takes_longer_than_a_request_may_is_given_up() {
+    let upstream = Upstream::always(json_answer("ok"));
+    let daemon = Setup::new(&[&upstream], NEARLY).silence("2s").total("2s").start();
+    let mut clients = waiting(&daemon, 2, &hard(ENDLESS));
+    for client in &mut clients {
+        assert_eq!(client.read().status, 502);
+    }
+    daemon.wait_metric("byname_body_bytes", 0.0);
+    // The client is told, so its connection goes on.
+    assert_blocked(&clients[0].chat(&ask("aaxz")), "aaxz");
+    assert!(upstream.requests().is_empty());
+}
+
+#[test]
+fn a_daemon_that_leaves_does_not_wait_for_prompts() {
+    let upstream = Upstream::always(json_answer("ok"));
+    let mut daemon = Setup::new(&[&upstream], NEARLY).server("drain: 1s").start();
+    let mut clients = waiting(&daemon, 2, &hard(ENDLESS));
+    let began = Instant::now();
+    daemon.terminate();
+    for client in &mut clients {
+        assert_eq!(client.read().status, 503);
+    }
+    assert!(daemon.wait().success());
+    assert!(began.elapsed().as_secs() < 8);
+}
+
+#[test]
+fn tenants_take_turns() {
+    let upstream = Upstream::always(json_answer("ok"));
+    let daemon = Setup::new(&[&upstream], NEARLY).globex().start();
+    let body = hard(60_000);
+    let mut clients = waiting(&daemon, 6, &body);
+    let mut other = daemon.client();
+    assert_eq!(other.chat_as(KEY_GLOBEX, &body).status, 200);
+    for client in &mut clients {
+        assert_eq!(client.read().status, 200);
+    }
+    let lines = daemon.log_lines(7);
+    let place = lines.iter().position(|line| line["tenant"] == json!("globex"));
+    assert!(place.is_some_and(|place| place <= 2), "{place:?}");
+}
