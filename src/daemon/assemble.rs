@@ -100,7 +100,7 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
             return Err(obstacles);
         }
     };
-    let policies = policies(plan, metrics, fleet, &mut obstacles, &mut unwise);
+    let policies = policies(plan, metrics, (fleet, ledger), &mut obstacles, &mut unwise);
     let mut routes = Routes { pools: &pools, known: HashMap::new() };
     let mut keys = KeyRing::default();
     let mut tenants = Vec::with_capacity(plan.tenants.len());

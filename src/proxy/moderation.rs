@@ -18,9 +18,6 @@ use crate::wire::moderation::Question;
 use crate::wire::request::{ChatRequest, Media};
 use crate::wire::sieve::Verdict;
 
-/// A question is in memory twice while it is sent: as it is, and as a body.
-const COPIES: usize = 2;
-
 /// How a request went on that a moderator has not judged, or not all of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unmoderated {
@@ -78,7 +75,7 @@ impl Asking {
             gap = Some(Unmoderated::Wholly);
         }
         let weight: usize = questions.iter().map(Question::weight).sum();
-        let room = if questions.is_empty() { None } else { Some(take(weight * COPIES)?) };
+        let room = if questions.is_empty() { None } else { Some(take(weight)?) };
         Ok(Self { questions, room, gap: Arc::new(AtomicCell::new(gap)) })
     }
 

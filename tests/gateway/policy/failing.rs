@@ -142,6 +142,21 @@ fn it_is_told_when_it_answers_again() {
 }
 
 #[test]
+fn a_reload_does_not_make_it_well() {
+    let (model, moderator) = (model(), Upstream::refusing());
+    let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 8s")).start();
+    assert_eq!(daemon.client().chat(&ask("hello")).status, 403);
+    wait_event(&daemon, "connections are refused");
+    let told = notices(&daemon);
+    daemon.reload();
+    assert_eq!((told.len(), notices(&daemon)), (1, told));
+    assert_eq!(daemon.client().chat(&ask("hello")).status, 403);
+    // What is told behind the failure is there, and the failure once.
+    daemon.reload();
+    assert_eq!(events(&daemon).len(), 1, "{:?}", events(&daemon));
+}
+
+#[test]
 fn a_part_that_it_cannot_judge_is_told_of_each_request() {
     let (model, moderator) = (model(), super::moderator::strict());
     let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 8s, on_failure: allow")).start();
