@@ -1,4 +1,4 @@
-//! Leaving: TERM lets running requests end and leaves with the last of them; INT leaves now; a process that
+//! Leaving: TERM lets running requests end, and connections be closed, and leaves then; INT leaves now; a process that
 //! has handed over leaves when nobody comes to it any more.
 //!
 //! Pingora sleeps its whole grace period after a signal, whether anything runs or not. So a thread of ours
@@ -29,7 +29,9 @@ const LOOK: Duration = Duration::from_millis(10);
 /// How long connections are still accepted that were made before the word came: they are answered with 503,
 /// where closing the listener would reset them.
 const QUEUED: Duration = Duration::from_millis(50);
-/// How long requests that are cut may take to be told.
+/// How long requests that are cut may take to be told, and connections without a request to be closed in order:
+/// what an HTTP/2 client has not yet taken is written, its last GOAWAY follows when it has answered the first
+/// (RFC 9113, 6.8), and a request that is on its way is answered.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// All that leaving takes. One for the process.
@@ -158,6 +160,10 @@ impl Leaving {
                 log::warn!("the time to drain is over: {left} requests are cut");
             }
             while this.metrics.serving.get() > 0 && Instant::now() < end + LAST_WORDS {
+                std::thread::sleep(LOOK);
+            }
+            let close = Instant::now() + LAST_WORDS;
+            while this.seats.count() > 0 && Instant::now() < close {
                 std::thread::sleep(LOOK);
             }
             this.last_words();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::asks::{CHAT, MODELS, body};
 use super::frames::{self, code, code_name, flag, kind};
-use super::scene::{SOON, Scene, all_left};
+use super::scene::{Scene, all_left};
 use super::table::Case;
 use super::wire::{Raw, request};
 use crate::kit::DEADLINE;
@@ -218,7 +218,7 @@ fn malformed_requests(scene: &Scene) -> String {
         answers.push(raw.answer(id));
     }
     let refused = answers.iter().filter(|answer| *answer == "400").count();
-    format!("{refused} times 400; {}", raw.ended(SOON))
+    format!("{refused} times 400; {}", raw.ended(DEADLINE))
 }
 
 /// What was the same every time, or all that it was.

@@ -22,9 +22,7 @@ use crate::kit::{DEADLINE, KEY_GLOBEX, MODEL, ports};
 
 /// When a backend must have been left at the latest; `leaving` of the trials says how soon it is. All deadlines of
 /// these cases that could be taken for it are longer.
-const LEFT: Duration = Duration::from_secs(5);
-/// What comes, comes within this.
-pub const SOON: Duration = Duration::from_secs(1);
+const LEFT: Duration = Duration::from_secs(8);
 /// Between two questions of the other client, and two looks at the process.
 const TICK: Duration = Duration::from_millis(5);
 /// Questions before the abuse begins: they fill pools and tables, and show how long an answer takes.

@@ -15,9 +15,6 @@ use super::frames::{self, code_name, flag, set};
 use super::heard::{End, Heard, Told, whole_frame};
 use crate::kit::DEADLINE;
 
-/// How long a connection that was sent GOAWAY may stay open.
-const CLOSING: Duration = Duration::from_secs(3);
-
 /// One connection.
 pub struct Raw {
     stream: Arc<TcpStream>,
@@ -174,7 +171,7 @@ impl Raw {
         self.wait(DEADLINE, |heard| {
             heard.last_pong == payload || heard.end.is_some() || !heard.goaways.is_empty()
         });
-        self.wait(CLOSING, |heard| heard.last_pong == payload || heard.end.is_some());
+        self.wait(DEADLINE, |heard| heard.last_pong == payload || heard.end.is_some());
         self.ending()
     }
 

@@ -2,8 +2,9 @@
 
 use super::super::asks::{CHAT, MODELS, block_with, body};
 use super::super::frames::{self, MAX_FRAME, flag, kind, set};
-use super::super::scene::{SOON, Scene};
+use super::super::scene::Scene;
 use super::{PROTOCOL, Rule, SIZE, begin, both, chat, connection, rule, stream};
+use crate::kit::DEADLINE;
 use crate::kit::client::ask;
 
 /// The example of RFC 7541, C.4.1: `GET http www.example.com /`, Huffman coded.
@@ -50,7 +51,7 @@ fn begins() -> Vec<Rule> {
             "[(3, 100), (6, 262144)]",
             |scene| {
                 let raw = scene.open();
-                raw.wait(SOON, |heard| heard.settings_frames > 0);
+                raw.wait(DEADLINE, |heard| heard.settings_frames > 0);
                 format!("{:?}", raw.heard().settings)
             },
         ),
@@ -94,7 +95,7 @@ fn forms() -> Vec<Rule> {
             let mut raw = scene.open();
             let _ = raw.send(&frames::ping([0; 8])[..12]);
             raw.half_close();
-            raw.ended(SOON)
+            raw.ended(DEADLINE)
         }),
     ]
 }

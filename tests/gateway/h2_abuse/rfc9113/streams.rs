@@ -5,6 +5,7 @@ use super::super::frames::{self, code, flag, kind};
 use super::super::scene::Scene;
 use super::super::wire::Raw;
 use super::{PROTOCOL, Rule, after_request, begin, both, chat, connection, rule, silent, stream};
+use crate::kit::DEADLINE;
 use crate::kit::client::ask;
 
 pub fn rules() -> Vec<Rule> {
@@ -44,7 +45,7 @@ fn half_closed() -> Vec<Rule> {
             let id = raw.ask(&CHAT, &text);
             scene.endless.wait_requests(before + 1);
             let _ = raw.send(&frames::reset(id, code::CANCEL));
-            let left = scene.endless.wait_closed(before, super::super::scene::SOON);
+            let left = scene.endless.wait_closed(before, DEADLINE);
             format!("its backend {}; {}", if left { "left" } else { "NOT left" }, raw.fate())
         }),
     ]

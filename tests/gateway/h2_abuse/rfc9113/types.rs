@@ -1,11 +1,16 @@
 //! Section 6: what each type of frame may hold.
 
+use std::time::Duration;
+
 use super::super::asks::{CHAT, MODELS, body};
 use super::super::frames::{self, MAX_FRAME, MAX_WINDOW, code, flag, kind, set};
-use super::super::scene::{SOON, Scene};
+use super::super::scene::Scene;
 use super::{PROTOCOL, Rule, after_request, begin, both, connection, rule, stream};
 use crate::kit::DEADLINE;
 use crate::kit::client::{ask, ask_stream};
+
+/// What was not sent by then is not sent.
+const QUIET: Duration = Duration::from_millis(250);
 
 pub fn rules() -> Vec<Rule> {
     [bodies(), heads(), small(), settings(), windows()].into_iter().flatten().collect()
@@ -89,7 +94,7 @@ fn small() -> Vec<Rule> {
             let id = raw.ask(&CHAT, &body(&ask("general")));
             let _ = raw.send(&frames::goaway(0, code::NO_ERROR));
             let answer = raw.answer(id);
-            format!("{answer}; {}", raw.ended(SOON))
+            format!("{answer}; {}", raw.ended(DEADLINE))
         }),
     ]
 }
@@ -158,21 +163,25 @@ fn windows() -> Vec<Rule> {
             let mut raw = scene.open_with(&[(set::INITIAL_WINDOW_SIZE, 1)]);
             let id = raw.ask(&MODELS, b"");
             let come = |bytes: usize| {
-                raw.wait(SOON, |heard| heard.streams.get(&id).is_some_and(|told| told.data.len() == bytes))
+                raw.wait(DEADLINE, |heard| {
+                    heard.streams.get(&id).is_some_and(|told| told.data.len() == bytes)
+                })
             };
-            let first = come(1) && !raw.wait(SOON / 4, |heard| heard.streams[&id].data.len() > 1);
+            let first = come(1) && !raw.wait(QUIET, |heard| heard.streams[&id].data.len() > 1);
             let _ = raw.send(&frames::window_update(id, 1));
             let come = |bytes: usize| {
-                raw.wait(SOON, |heard| heard.streams.get(&id).is_some_and(|told| told.data.len() == bytes))
+                raw.wait(DEADLINE, |heard| {
+                    heard.streams.get(&id).is_some_and(|told| told.data.len() == bytes)
+                })
             };
-            let second = come(2) && !raw.wait(SOON / 4, |heard| heard.streams[&id].data.len() > 2);
+            let second = come(2) && !raw.wait(QUIET, |heard| heard.streams[&id].data.len() > 2);
             let words = if first && second { "1 byte, then 2" } else { "something else" };
             format!("{words}; {}", raw.fate())
         }),
         rule("6.9.2", "a window that SETTINGS make negative, and open again", "200; open", |scene| {
             let mut raw = scene.open_with(&[(set::INITIAL_WINDOW_SIZE, 10)]);
             let id = raw.ask(&CHAT, &body(&ask_stream("general")));
-            raw.wait(SOON, |heard| heard.streams.get(&id).is_some_and(|told| told.data.len() == 10));
+            raw.wait(DEADLINE, |heard| heard.streams.get(&id).is_some_and(|told| told.data.len() == 10));
             let _ = raw.send(&frames::settings(&[(set::INITIAL_WINDOW_SIZE, 0)]));
             let _ = raw.send(&frames::window_update(id, 10));
             let _ = raw.send(&frames::settings(&[(set::INITIAL_WINDOW_SIZE, 100_000)]));
