@@ -288,7 +288,7 @@ fn a_backend_that_says_nothing_useful_in_time_is_left_for_another() {
     };
     for silent in [vec![Step::Stall], vec![sse_head(), Step::Stall], pings()] {
         let (bad, good) = (Upstream::always(silent), good());
-        let daemon = Gateway::new().backend(&bad).backend(&good).first_byte("300ms").start();
+        let daemon = Gateway::new().backend(&bad).backend(&good).first_byte("1s").start();
         let answer = daemon.client().chat(&ask_stream("general"));
         assert_eq!(split::text(&answer.body), "ok");
         assert!(bad.wait_closed(0, DEADLINE));

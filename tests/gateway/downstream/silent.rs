@@ -144,10 +144,13 @@ fn crowd() -> Line {
         .server("max_connections", &seats.to_string())
         .server("max_connections_per_address", "1000000")
         .start();
-    let (cut, served) = beside(daemon.addr(), clients, Ipv4Addr::LOCALHOST, || newcomers(&daemon, 200));
+    let (cut, (served, within)) = beside(daemon.addr(), clients, Ipv4Addr::LOCALHOST, || {
+        let served = newcomers(&daemon, 200);
+        // Who was asked to leave is gone in a moment; the crowd still wants all seats.
+        (served, soon(crate::kit::DEADLINE, || daemon.metric_sum("byname_connections", &[]) <= seats as f64))
+    });
     let cut = if cut >= clients / 4 { "crowd cut" } else { "crowd kept" };
-    let open = daemon.metric_sum("byname_connections", &[]);
-    let seats = if open <= seats as f64 { "within the seats" } else { "beyond the seats" };
+    let seats = if within { "within the seats" } else { "beyond the seats" };
     line(
         "seats",
         "200 of 200 served, crowd cut, within the seats",

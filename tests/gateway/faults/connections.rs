@@ -96,7 +96,7 @@ fn late_answer() -> Vec<Line> {
     Mode::BOTH.map(line_of).into()
 }
 
-/// Told fast, and hardly more often sent than asked.
+/// Told at once, and hardly more often sent than asked.
 fn all_down() -> Vec<Line> {
     const REQUESTS: usize = 60;
     let down = || Upstream::always(error(500, "server_error", "Down."));
@@ -117,8 +117,12 @@ fn all_down() -> Vec<Line> {
     let load =
         if sent <= REQUESTS * 6 / 5 + 10 { "1.2 times at most".to_owned() } else { format!("{sent} times") };
     let speed =
-        if slowest < Duration::from_millis(100) { "fast".to_owned() } else { format!("in {slowest:?}") };
-    vec![line("whole", "60 told, fast, sent 1.2 times at most", format!("{told} told, {speed}, sent {load}"))]
+        if slowest < Duration::from_secs(4) { "at once".to_owned() } else { format!("in {slowest:?}") };
+    vec![line(
+        "whole",
+        "60 told, at once, sent 1.2 times at most",
+        format!("{told} told, {speed}, sent {load}"),
+    )]
 }
 
 /// Nobody sees an error, and the slow one gets less than its share.

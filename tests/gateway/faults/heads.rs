@@ -11,7 +11,7 @@ use crate::kit::script::{Step, bytes, head, whole};
 use crate::kit::upstream::Upstream;
 
 pub fn cases() -> Vec<Case> {
-    let soon = |gateway: Gateway| gateway.first_byte("600ms");
+    let soon = |gateway: Gateway| gateway.first_byte("1500ms");
     let with_lengths = |lengths: &'static [&'static str]| {
         move |mode: Mode| {
             let mut headers = vec![mode.kind()];

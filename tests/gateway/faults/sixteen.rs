@@ -52,7 +52,7 @@ fn sixteen_failover_faults() {
 }
 
 fn gateway() -> Gateway {
-    Gateway::new().first_byte("600ms").idle("300ms")
+    Gateway::new().first_byte("1500ms").idle("1s")
 }
 
 fn ask(daemon: &Daemon, mode: Mode) -> String {

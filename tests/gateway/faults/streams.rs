@@ -41,7 +41,7 @@ fn cut(id: &'static str, what: &'static str, event: impl AsRef<[u8]>) -> Case {
 }
 
 fn silence() -> Vec<Case> {
-    let soon = |gateway: Gateway| gateway.first_byte("600ms").idle("500ms");
+    let soon = |gateway: Gateway| gateway.first_byte("1500ms").idle("1200ms");
     let flood = |gateway: Gateway| gateway.max_event("64KiB");
     let pings = || vec![Step::Drip(PING.repeat(100), PING.len(), Duration::from_millis(50)), Step::Stall];
     vec![

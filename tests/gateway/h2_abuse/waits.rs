@@ -13,9 +13,7 @@ use crate::kit::DEADLINE;
 use crate::kit::client::{ask, ask_stream};
 use crate::kit::upstream::Upstream;
 
-/// `write_timeout` and `body_timeout` of these cases.
-const TIMEOUT: Duration = Duration::from_secs(1);
-/// A stream that cannot be written to is ended after twice [`TIMEOUT`]: once for the event, and once for the last
+/// A stream that cannot be written to is ended after `write_timeout` twice: once for the event, and once for the last
 /// words. It counts as ended in time by then, which only a machine that hangs can miss; all deadlines of these cases
 /// that could be taken for it are longer.
 const ENDED: Duration = Duration::from_secs(8);

@@ -1,7 +1,8 @@
 //! Tables of cases: which of them run, what is told of each, and what is wrong in the end.
 //!
-//! A table is printed past the harness, which keeps back what a test that passes prints. Rows that are wrong come
-//! once more, whole, as the last that the test says: the harness tells that last, whatever else has run.
+//! A table is for the harness, which keeps it back when all is right, unless `--nocapture` asks for it, and tells it
+//! after all else when something is not. What came of it in a line, and each row that is wrong, is printed past the
+//! harness, too: a log that is cut short has at least that.
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -146,8 +147,9 @@ pub fn judge(title: &str, figures: &str, rows: &[Row], not_here: &[NotHere]) {
     text.extend(rows.iter().map(|row| row.told(widths)));
     text.extend(not_here.iter().map(|row| format!("{:<ids$} not here: {}\n", row.id, row.why)));
     let wrong: Vec<_> = rows.iter().filter(|row| !row.ok()).map(|row| row.told(widths)).collect();
-    text += &format!("{} of {} rows are right\n", rows.len() - wrong.len(), rows.len());
-    tell(&text);
+    print!("{text}");
+    let all = format!("{} of {} rows are right: {title}\n", rows.len() - wrong.len(), rows.len());
+    tell(&format!("{}{all}", wrong.concat()));
     if !wrong.is_empty() {
         println!("{title}: {} of {} rows are wrong\n{}", wrong.len(), rows.len(), wrong.concat());
         // Without a backtrace, which would say nothing and stand behind the rows.

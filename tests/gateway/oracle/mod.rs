@@ -177,9 +177,9 @@ fn nothing_leaks_at_any_place_in_any_writing_and_mode() {
     }
     text += &surfaces;
     let sum = |of: fn(&Row) -> usize| rows.values().map(of).sum::<usize>();
-    let _ = writeln!(
-        text,
-        "{} places x {} writings x {} modes: {} checks, {} answers searched, {} hits, {} not planted, in {:.1} s",
+    print!("{text}");
+    tell(&format!(
+        "{} places x {} writings x {} modes: {} checks, {} answers searched, {} hits, {} not planted, in {:.1} s\n",
         rows.len(),
         Writing::ALL.len(),
         answer::Mode::ALL.len(),
@@ -188,8 +188,7 @@ fn nothing_leaks_at_any_place_in_any_writing_and_mode() {
         sum(|row| row.hits.len()),
         sum(|row| row.unplanted.len()),
         began.elapsed().as_secs_f64()
-    );
-    tell(&text);
+    ));
     for row in rows.values() {
         wrong.extend(row.hits.iter().map(|(token, hit)| format!("{token:?}: {hit:?}")));
         wrong.extend(row.unplanted.iter().map(|token| format!("{token:?} was never said")));
@@ -249,14 +248,13 @@ fn a_relay_that_passes_everything_on_is_caught_at_every_place() {
     }
     let relayed =
         rows.iter().filter(|(place, row)| caught(row) && !NOT_RELAYED.iter().any(|(not, _)| not == *place));
-    let _ = writeln!(
-        text,
-        "{} of {} places caught in every writing and mode: {} by the relay, {} by words planted where it has none",
+    print!("{text}");
+    tell(&format!(
+        "{} of {} places caught in every writing and mode: {} by the relay, {} by words planted where it has none\n",
         rows.len() - missed.len(),
         rows.len(),
         relayed.count(),
         rows.keys().filter(|place| NOT_RELAYED.iter().any(|(not, _)| not == *place)).count()
-    );
-    tell(&text);
+    ));
     assert!(missed.is_empty(), "not caught: {}", missed.join("; "));
 }

@@ -10,7 +10,7 @@ use crate::kit::answers::json_answer;
 use crate::kit::client::{Client, chat_request};
 use crate::kit::daemon::Daemon;
 use crate::kit::upstream::Upstream;
-use crate::kit::{KEY, KEY_GLOBEX};
+use crate::kit::{DEADLINE, KEY, KEY_GLOBEX};
 
 const NEARLY: &str = "deny: [ '[ab]{2}.{0,200}[xy]z' ]";
 /// So many letters take minutes.
@@ -26,9 +26,16 @@ fn hard(letters: usize) -> String {
     ask(&letters.collect::<String>())
 }
 
+/// A client that waits for longer than all prompts take.
+fn patient(daemon: &Daemon) -> Client {
+    let client = daemon.client();
+    client.patience(6 * DEADLINE);
+    client
+}
+
 /// Clients that have sent a prompt each and wait. All of it has been read.
 fn waiting(daemon: &Daemon, count: usize, body: &str) -> Vec<Client> {
-    let mut all: Vec<Client> = (0..count).map(|_| daemon.client()).collect();
+    let mut all: Vec<Client> = (0..count).map(|_| patient(daemon)).collect();
     for client in &mut all {
         client.send(&chat_request(KEY, body));
     }
@@ -82,7 +89,7 @@ fn tenants_take_turns() {
     let daemon = Setup::new(&[&upstream], NEARLY).globex().start();
     let body = hard(60_000);
     let mut clients = waiting(&daemon, 6, &body);
-    let mut other = daemon.client();
+    let mut other = patient(&daemon);
     assert_eq!(other.chat_as(KEY_GLOBEX, &body).status, 200);
     for client in &mut clients {
         assert_eq!(client.read().status, 200);
