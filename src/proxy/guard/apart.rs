@@ -68,10 +68,16 @@ impl Waiting<'_> {
         room: Part,
     ) -> Result<Looked, NoBody> {
         let Self { session, turns, life, alias, end } = self;
-        let mut looked = std::pin::pin!(looked(look, turns, policy.clone(), body.clone(), room));
+        let (policy, body) = (policy.clone(), body.clone());
+        let job = move |work| {
+            let found = policy.forbids_within(&body, work);
+            // The room is taken until the body is gone, also when the client left before.
+            drop(body);
+            (found, room)
+        };
         tokio::select! {
             biased;
-            looked = &mut looked => looked.map_err(NoBody::from),
+            looked = looked(look, turns, job) => looked.map_err(NoBody::from),
             gone = intake::gone(session) => Err(gone),
             over = over(life, *end, alias) => Err(over.into()),
         }
@@ -97,14 +103,17 @@ impl Drop for Leash {
     }
 }
 
-async fn looked(
+/// Does a job on a thread of its own, when there is a seat. Dropped, it ends the job soon.
+///
+/// # Errors
+/// There was no thread for it, or it did not come to its end.
+pub async fn looked<T: Send + 'static>(
     look: Look,
     turns: &Turns,
-    policy: Arc<Policy>,
-    body: Bytes,
-    room: Part,
-) -> Result<Looked, GatewayError> {
-    let taken = taken(look, turns).await.ok_or(GatewayError::Internal("policy_unread"))?;
+    job: impl FnOnce(Work) -> T + Send + 'static,
+) -> Result<T, GatewayError> {
+    let unread = GatewayError::Internal("policy_unread");
+    let Some(taken) = taken(look, turns).await else { return Err(unread) };
     let stop = Stop::default();
     let leash = Leash(stop.clone());
     let work = match look {
@@ -112,12 +121,12 @@ async fn looked(
         Look::Hard => Work::until(stop),
     };
     let task = tokio::task::spawn_blocking(move || {
-        let found = policy.forbids_within(&body, work);
-        // Seat and body are taken until now, also when the client has left; the room is, until the body is gone.
-        drop((body, taken));
-        (found, room)
+        let found = job(work);
+        // It is taken until now, also when nobody waits any more.
+        drop(taken);
+        found
     });
-    let looked = task.await.map_err(|_| GatewayError::Internal("policy_unread"));
+    let looked = task.await.map_err(|_| unread);
     drop(leash);
     looked
 }
