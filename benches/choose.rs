@@ -163,7 +163,7 @@ fn pool(balance: Balance, size: usize) -> Arc<Pool> {
         weight: 1,
         reach: Reach { tls: None, h2: false, group: 0 },
         credential: Arc::default(),
-        metrics: Arc::new(metrics.backend("p", &format!("b{n}"))),
+        metrics: metrics.backend("p", &format!("b{n}")),
     });
     let pool = Arc::new(Pool::new(PoolParts {
         name: PoolName::new("p"),

@@ -1,13 +1,17 @@
 //! What is counted. One [`Metrics`] is made at the start and handed down; labels are configured names
-//! and closed enums only, and their handles are resolved when a configuration is built.
+//! and closed enums only, and their handles are made when a configuration first has them.
 
 mod buckets;
 mod connections;
+mod ends;
 mod forget;
 mod handles;
+mod late;
 mod policies;
 mod process;
 mod tally;
+
+use std::sync::Arc;
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -17,9 +21,12 @@ use prometheus::{
 
 use self::buckets::{BETWEEN, DURATION, FIRST_TOKEN, OVERHEAD, STORE};
 pub use self::connections::ConnectionMetrics;
+pub use self::ends::EndMetrics;
 pub use self::forget::Present;
 use self::handles::BySource;
 pub use self::handles::{AliasMetrics, BackendMetrics};
+pub use self::late::LateHistogram;
+use self::late::{ByWord, LateCounter, Roll};
 pub use self::policies::{Moderated, PolicyMetrics};
 pub use self::process::ProcessMetrics;
 pub use self::tally::Tally;
@@ -31,6 +38,8 @@ const STATUSES: [u16; 14] = [200, 400, 401, 403, 404, 405, 408, 413, 429, 431, 4
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    aliases: Roll<AliasMetrics>,
+    backends: Roll<BackendMetrics>,
     requests: IntCounterVec,
     duration: HistogramVec,
     overhead: HistogramVec,
@@ -38,6 +47,8 @@ pub struct Metrics {
     between: HistogramVec,
     tokens: IntCounterVec,
     in_flight: IntGaugeVec,
+    /// Of requests that name no alias, which are never relayed: it is not shown.
+    in_flight_unnamed: IntGauge,
     refusals: IntCounterVec,
     attempts: IntCounterVec,
     upstream_latency: HistogramVec,
@@ -53,7 +64,7 @@ pub struct Metrics {
     store_seconds: HistogramVec,
     /// Of content policies.
     pub policies: PolicyMetrics,
-    /// Whether the store of shared limits answers: 1, or 0.
+    /// Whether the store of shared limits answers: 1, or 0. See [`Metrics::show_store`].
     pub store_up: IntGauge,
     /// Changes of counts that the store of shared limits never got.
     pub store_dropped: IntCounter,
@@ -69,6 +80,8 @@ pub struct Metrics {
     pub disconnects: IntCounter,
     /// Lines of a log that nobody will read: the reader was too slow, or the disk full.
     pub log_lines_dropped: IntCounterVec,
+    /// Panics of any thread: faults of this program.
+    pub panics: IntCounter,
     /// Traces of requests, by what became of them.
     pub traces: IntCounterVec,
     /// Bytes of request bodies that are held in memory now; set when somebody asks.
@@ -76,6 +89,8 @@ pub struct Metrics {
     /// How often a cap on sizes refused something.
     pub caps: CapMetrics,
     pub connections: ConnectionMetrics,
+    /// When certificates and keys end; set when somebody asks.
+    pub ends: EndMetrics,
     /// What the process takes of the machine; set when somebody asks.
     pub process: ProcessMetrics,
     /// Configurations taken since the start, the first included.
@@ -256,7 +271,10 @@ impl Metrics {
                 metric
             },
             policies: PolicyMetrics::new(&registry)?,
-            store_up: gauge("limits_store_up", "Whether the store of shared limits answers: 1, or 0.")?,
+            store_up: IntGauge::new(
+                "limits_store_up",
+                "Whether the store of shared limits answers: 1, or 0.",
+            )?,
             store_dropped: counter(
                 "limits_store_changes_dropped_total",
                 "Changes of counts that the store of shared limits never got.",
@@ -286,6 +304,7 @@ impl Metrics {
                 }
                 metric
             },
+            panics: counter("panics_total", "Panics: faults of this program, each with an event.")?,
             traces: {
                 let metric =
                     counters("traces_total", "Traces of requests: sent, dropped, failed.", &["outcome"])?;
@@ -323,10 +342,22 @@ impl Metrics {
                 max_buffered_share: cap_hits.with_label_values(&["max_buffered_share"]),
             },
             connections: ConnectionMetrics::new(&registry)?,
+            ends: EndMetrics::new(&registry)?,
             process: ProcessMetrics::new()?,
             in_flight: gauges("in_flight", "Requests being relayed now, by alias.", tenant_model)?,
+            in_flight_unnamed: IntGauge::new("in_flight_unnamed", "Always 0.")?,
+            aliases: Roll::default(),
+            backends: Roll::default(),
             registry,
         })
+    }
+
+    /// Shows from now on whether the store of shared limits answers: there is one. Called once.
+    ///
+    /// # Errors
+    /// It is shown already.
+    pub fn show_store(&self) -> prometheus::Result<()> {
+        self.registry.register(Box::new(self.store_up.clone()))
     }
 
     /// The Prometheus text format.
@@ -341,33 +372,36 @@ impl Metrics {
         text
     }
 
-    /// The handles of one alias; an empty model stands for requests that named none.
-    pub fn alias(&self, tenant: &str, model: &str) -> AliasMetrics {
-        let labels = &[tenant, model];
-        let tokens =
-            |kind, source: TokenSource| self.tokens.with_label_values(&[tenant, model, kind, source.label()]);
-        AliasMetrics {
-            tenant: tenant.into(),
-            model: model.into(),
-            requests: self.requests.clone(),
-            by_status: Default::default(),
-            refusals: self.refusals.clone(),
-            duration: self.duration.with_label_values(labels),
-            overhead: self.overhead.with_label_values(labels),
-            first_token: self.first_token.with_label_values(labels),
-            between: self.between.with_label_values(labels),
-            in_flight: self.in_flight.with_label_values(labels),
-            reserved: self.reserved.clone(),
-            settled: self.settled.clone(),
-            prompt: BySource {
-                upstream: tokens("prompt", TokenSource::Upstream),
-                estimated: tokens("prompt", TokenSource::Estimated),
-            },
-            completion: BySource {
-                upstream: tokens("completion", TokenSource::Upstream),
-                estimated: tokens("completion", TokenSource::Estimated),
-            },
-        }
+    /// The handles of one alias; an empty model stands for requests that named none. They are the same until it is
+    /// forgotten.
+    pub fn alias(&self, tenant: &str, model: &str) -> Arc<AliasMetrics> {
+        self.aliases.of(tenant, model, |owner| {
+            let histogram = |all| LateHistogram::new(&owner, all);
+            let tokens =
+                |kind, source: TokenSource| LateCounter::new(&owner, &self.tokens, &[kind, source.label()]);
+            let by_source = |kind| BySource {
+                upstream: tokens(kind, TokenSource::Upstream),
+                estimated: tokens(kind, TokenSource::Estimated),
+            };
+            AliasMetrics {
+                requests: self.requests.clone(),
+                by_status: Default::default(),
+                refusals: ByWord::new(&owner, &self.refusals),
+                duration: histogram(&self.duration),
+                overhead: histogram(&self.overhead),
+                first_token: histogram(&self.first_token),
+                between: histogram(&self.between),
+                in_flight: match model {
+                    "" => self.in_flight_unnamed.clone(),
+                    named => self.in_flight.with_label_values(&[tenant, named]),
+                },
+                reserved: LateCounter::new(&owner, &self.reserved, &[]),
+                settled: LateCounter::new(&owner, &self.settled, &[]),
+                prompt: by_source("prompt"),
+                completion: by_source("completion"),
+                owner: owner.clone(),
+            }
+        })
     }
 
     /// Says what is left of limits now: tenant, model, limit, and how much. Forgets limits that are no more.
@@ -384,21 +418,20 @@ impl Metrics {
         self.store_seconds.with_label_values(&[outcome]).observe(seconds);
     }
 
-    /// The handles of one backend.
-    pub fn backend(&self, pool: &str, backend: &str) -> BackendMetrics {
-        BackendMetrics {
-            pool: pool.into(),
-            backend: backend.into(),
+    /// The handles of one backend; the same until it is forgotten.
+    pub fn backend(&self, pool: &str, backend: &str) -> Arc<BackendMetrics> {
+        let labels = &[pool, backend];
+        self.backends.of(pool, backend, |owner| BackendMetrics {
             ok: self.attempts.with_label_values(&[pool, backend, "ok"]),
-            attempts: self.attempts.clone(),
-            latency: self.upstream_latency.with_label_values(&[pool, backend]),
-            up: self.upstream_up.with_label_values(&[pool, backend]),
-            breaker: self.upstream_breaker.with_label_values(&[pool, backend]),
-            in_flight: self.upstream_in_flight.with_label_values(&[pool, backend]),
-            credential_refused: self.credential_refused.with_label_values(&[pool, backend]),
-            checks: self.health_checks.clone(),
-            lookups: self.lookups.clone(),
-        }
+            attempts: ByWord::new(&owner, &self.attempts),
+            latency: self.upstream_latency.with_label_values(labels),
+            up: self.upstream_up.with_label_values(labels),
+            breaker: self.upstream_breaker.with_label_values(labels),
+            in_flight: self.upstream_in_flight.with_label_values(labels),
+            credential_refused: self.credential_refused.with_label_values(labels),
+            checks: ByWord::new(&owner, &self.health_checks),
+            lookups: ByWord::new(&owner, &self.lookups),
+        })
     }
 }
 

@@ -326,7 +326,7 @@ fn a_newcomers_mistake_is_told_where_what_and_how_to_mend() {
 fn what_is_unwise_is_told_and_taken() {
     let path = root().join("tests/data/conf/unwise.yaml");
     let (said, taken) = tried(&path);
-    assert!(taken && said.lines().filter(|line| line.starts_with("warning: ")).count() == 7, "{said}");
+    assert!(taken && said.lines().filter(|line| line.starts_with("warning: ")).count() == 9, "{said}");
     as_written(&path.with_extension("said"), &said);
     let (said, taken) = tried(&root().join("conf/byname.yaml"));
     assert!(taken && !said.contains("warning"), "{said}");

@@ -36,7 +36,7 @@ pub struct Snapshot {
     /// Indexed by [`Principal::tenant_index`].
     pub tenants: Vec<Tenant>,
     /// Counts requests that belong to no tenant.
-    pub nobody: AliasMetrics,
+    pub nobody: Arc<AliasMetrics>,
 }
 
 /// How limits are kept and told.
@@ -72,7 +72,7 @@ pub struct Tenant {
     /// How they take turns with those of others.
     pub turns: Turns,
     /// Counts requests that named no alias of the tenant's.
-    pub unnamed: AliasMetrics,
+    pub unnamed: Arc<AliasMetrics>,
 }
 
 impl Snapshot {

@@ -1,12 +1,14 @@
 //! What works and is unwise: told by `-t`, by a start and by a reload, and never a reason to refuse.
 //!
-//! Pure, as the whole room is: whether a name resolves to a public address or a key has expired is not asked here.
+//! Pure, as the whole room is: whether a name resolves to a public address is not asked here, and the time is told.
 
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use super::place::{Fault, Way, Weight};
 use super::plan::{
     Access, Boot, KeyPlan, ListenAddress, ModelPlan, Plan, PolicyPlan, PoolPlan, Scheme, TenantPlan,
+    TracingPlan,
 };
 use super::url::is_near;
 use crate::names::KeyDigest;
@@ -36,9 +38,22 @@ pub fn unwise(plan: &Plan) -> Vec<Fault> {
     }
     few(&mut all, "backends", plan.pools.iter().flat_map(readable_backends));
     all.extend(readable_store(plan));
+    all.extend(readable_traces(plan));
     all.extend(one_body(plan));
     few(&mut all, "moderators", plan.policies.iter().filter_map(readable_moderator));
     few(&mut all, "aliases", plan.tenants.iter().flat_map(|tenant| unlimited(plan, tenant)));
+    all
+}
+
+/// Keys that are refused since before `now`, though whoever reads the file takes them for keys. Told by `-t` alone.
+pub fn expired(plan: &Plan, now: SystemTime) -> Vec<Fault> {
+    let over = each_key(plan).filter_map(|(way, key)| {
+        let at = key.expires.filter(|at| *at <= now)?;
+        let wrong = format!("expired on {}", humantime::format_rfc3339_seconds(at));
+        Some(fault(way.field("expires"), wrong, "remove the key, or write a later time"))
+    });
+    let mut all = Vec::new();
+    few(&mut all, "keys", over);
     all
 }
 
@@ -109,6 +124,16 @@ fn readable_store(plan: &Plan) -> Option<Fault> {
     let what = if store.password.is_some() { "its password and all counts" } else { "all counts" };
     let wrong = format!("is a public address without TLS: {what} can be read and changed on the way");
     Some(fault(Way::to("limits_store").field("redis"), wrong, "write rediss://, or use a private network"))
+}
+
+/// Traces have no content, but the names of tenants, pools, backends and their models.
+fn readable_traces(plan: &Plan) -> Option<Fault> {
+    let plain = |traces: &&TracingPlan| traces.scheme == Scheme::Http && reach(&traces.host) == Reach::Public;
+    let traces = plan.tracing.as_ref().filter(plain)?;
+    let what = if traces.headers.is_empty() { "traces" } else { "`headers` and traces" };
+    let wrong = format!("is plain HTTP to a public address: {what} can be read on the way");
+    let mend = "write https, or reach it through a private network";
+    Some(fault(Way::to("tracing").field("endpoint"), wrong, mend))
 }
 
 /// One tenant's longest body is more than its half, and it may send that.
@@ -228,6 +253,22 @@ mod tests {
     }
 
     #[test]
+    fn traces_in_plain_http_stay_in_private_networks() {
+        let rest = text("listen: 127.0.0.1:8080", DEMO_KEY, LIMITS, NEAR);
+        let of = |url: &str, more: &str| said(&format!("tracing: {{ endpoint: \"{url}\"{more} }}\n{rest}"));
+        for near in
+            ["http://127.0.0.1:4318/v1/traces", "http://otel/v1/traces", "https://t.models.com/v1/traces"]
+        {
+            assert_eq!(of(near, ""), [""; 0], "{near}");
+        }
+        let far = "http://t.models.com/v1/traces";
+        let told = "t:1:22: tracing.endpoint: is plain HTTP to a public address: ";
+        assert!(of(far, "")[0].starts_with(&format!("{told}traces can be read")));
+        let headers = ", headers: { authorization: { env: TOKEN } }";
+        assert!(of(far, headers)[0].starts_with(&format!("{told}`headers` and traces can be read")));
+    }
+
+    #[test]
     fn tenants_have_room_for_a_body_each() {
         let one =
             text("max_body: 1MiB, max_buffered: 2097151, listen: 127.0.0.1:8080", DEMO_KEY, LIMITS, NEAR);
@@ -252,6 +293,25 @@ mod tests {
         ] {
             assert_eq!(said(&limited), [""; 0], "{limited}");
         }
+    }
+
+    #[test]
+    fn a_key_that_is_over_is_told_of_unless_nobody_may_use_it() {
+        let of = |key: &str, at: &str| {
+            let text = text("listen: 127.0.0.1:8080", key, LIMITS, NEAR);
+            let plan = read(&Source { name: "t".to_owned(), text }, &[]).unwrap();
+            expired(&plan, humantime::parse_rfc3339(at).unwrap())
+        };
+        let key = format!("{DEMO_KEY}, expires: 2026-03-01T00:00:00Z");
+        assert_eq!(of(&key, "2026-02-28T23:59:59Z"), []);
+        let told = of(&key, "2026-03-01T00:00:00Z");
+        assert_eq!(told.len(), 1);
+        assert_eq!(
+            format!("{}: {}", told[0].way, told[0].wrong),
+            "tenants.acme.keys.web.expires: expired on 2026-03-01T00:00:00Z"
+        );
+        assert_eq!(of(&format!("{key}, disabled: true"), "2027-01-01T00:00:00Z"), []);
+        assert_eq!(of(DEMO_KEY, "2027-01-01T00:00:00Z"), []);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
+use tokio::sync::Semaphore;
 
 use super::reload::Reloader;
 use super::status::StatusPage;
@@ -25,6 +26,36 @@ pub struct Admin {
     pub seats: Arc<Seats>,
     pub buffered: Buffered,
     pub status: StatusPage,
+    /// One page of metrics is made at a time: what is set when somebody asks is not set twice at once.
+    pub turn: Semaphore,
+}
+
+impl Admin {
+    /// The page of metrics; of hundreds of tenants it takes long enough that `/healthz` must not wait for it.
+    async fn metrics(&self) -> Response<Vec<u8>> {
+        let (reloader, seats, buffered) = (self.reloader.clone(), self.seats.clone(), self.buffered.clone());
+        let turn = self.turn.acquire().await;
+        let made = tokio::task::spawn_blocking(move || {
+            observe::now(&reloader.live.load(), &reloader.metrics);
+            observe::clients(&seats, &buffered, &reloader.metrics);
+            ends(&reloader);
+            process::now(&reloader.metrics.process);
+            reloader.metrics.render()
+        });
+        let made = made.await;
+        drop(turn);
+        match made {
+            Ok(text) => page(StatusCode::OK, PROMETHEUS, text),
+            Err(why) => {
+                log::error!("the page of metrics cannot be made: {why}");
+                page(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    TEXT,
+                    b"the page of metrics cannot be made\n".to_vec(),
+                )
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -49,12 +80,7 @@ impl ServeHttp for Admin {
                 self.status.answer(form, head.uri.query().unwrap_or_default()).await
             }
             "/status.json" => self.status.answer(Form::Json, head.uri.query().unwrap_or_default()).await,
-            "/metrics" => {
-                observe::now(&self.reloader.live.load(), &self.reloader.metrics);
-                observe::clients(&self.seats, &self.buffered, &self.reloader.metrics);
-                process::now(&self.reloader.metrics.process);
-                page(StatusCode::OK, PROMETHEUS, self.reloader.metrics.render())
-            }
+            "/metrics" => self.metrics().await,
             _ => page(
                 StatusCode::NOT_FOUND,
                 TEXT,
@@ -62,6 +88,16 @@ impl ServeHttp for Admin {
             ),
         }
     }
+}
+
+/// Sets when certificates and keys end.
+fn ends(reloader: &Reloader) {
+    let certificates = reloader.ends();
+    reloader.metrics.ends.certificates(certificates.iter().map(|end| (&*end.file, end.at)));
+    let snapshot = reloader.live.load();
+    let keys = snapshot.keys.principals();
+    let keys = keys.filter_map(|of| Some((of.tenant.as_str(), of.key.as_str(), of.expires?)));
+    reloader.metrics.ends.keys(keys);
 }
 
 /// Why no requests should be sent here, if so.

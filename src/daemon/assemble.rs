@@ -100,7 +100,7 @@ pub fn assemble(plan: &Plan, metrics: &Metrics, lasting: &Lasting) -> Result<Ass
             return Err(obstacles);
         }
     };
-    let policies = policies(plan, metrics, fleet, &mut obstacles, &mut unwise);
+    let policies = policies(plan, metrics, (fleet, ledger), &mut obstacles, &mut unwise);
     let mut routes = Routes { pools: &pools, known: HashMap::new() };
     let mut keys = KeyRing::default();
     let mut tenants = Vec::with_capacity(plan.tenants.len());
@@ -284,7 +284,7 @@ fn backend(
         weight: plan.weight,
         reach: Reach { tls, h2: plan.h2, group: identity.0 & !(1 << 63) },
         credential: kept.credential(identity, key.as_ref()),
-        metrics: Arc::new(metrics.backend(pool.name.as_str(), plan.name.as_str())),
+        metrics: metrics.backend(pool.name.as_str(), plan.name.as_str()),
     };
     let credential = hash(&key.as_ref().map(Secret::reveal));
     let side = Side { identity, host: plan.host.clone(), port: plan.port, check, credential };

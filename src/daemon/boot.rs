@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use pingora_core::apps::http_app::HttpServer as PageServer;
 use pingora_core::listeners::{L4BufferSettings, ListenerConfig, TcpSocketOptions};
@@ -33,10 +33,11 @@ use super::status::StatusPage;
 use super::status::gather::Sources;
 use super::status::history::{self, History};
 use super::stop::Leaving;
-use super::{certificates, demo, process, ready, shared};
+use super::{certificates, demo, panics, process, ready, shared};
 use crate::config::live::Live;
 use crate::config::place::{Fault, Way};
 use crate::config::plan::{ListenAddress, Listener, Plan, Speaks};
+use crate::config::unwise;
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
 use crate::proxy::door;
@@ -86,6 +87,7 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
     let plan = &loaded.plan;
     let told = |faults: &[Fault]| loaded.located(faults).to_string();
     let metrics = Arc::new(Metrics::new()?);
+    panics::watch(&metrics.panics);
     process::began(&metrics.process);
     let fleet = Arc::new(Fleet::new(&plan.boot.resolvers)?);
     let ledger = Arc::<Ledger>::default();
@@ -142,6 +144,7 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
             reloader: reloader.clone(),
             life: life.clone(),
             seats: seats.clone(),
+            keeper: keeper.clone(),
             began,
             history: History::default(),
         });
@@ -152,6 +155,7 @@ pub fn serve(loaded: &Loaded, start: Start) -> Result<ExitCode, Box<dyn std::err
             seats: seats.clone(),
             buffered,
             status: StatusPage::new(sources),
+            turn: tokio::sync::Semaphore::new(1),
         });
         let mut service = Service::new("operator's pages".into(), pages);
         service.add_tcp(&address.to_string());
@@ -319,7 +323,10 @@ pub fn dry(plan: &Plan) -> Result<Vec<Fault>, Vec<Fault>> {
     faults.extend(certificates::of_listeners(&plan.certificates).err().unwrap_or_default());
     faults.extend(super::log::obstacles(&plan.log));
     match assemble(plan, &metrics, &lasting) {
-        Ok(assembled) if faults.is_empty() => Ok(assembled.unwise),
+        // Whoever runs it has been told of a key's end in time, and need not be told for ever.
+        Ok(assembled) if faults.is_empty() => {
+            Ok([assembled.unwise, unwise::expired(plan, SystemTime::now())].concat())
+        }
         Ok(_) => Err(faults),
         Err(more) => {
             faults.extend(more);

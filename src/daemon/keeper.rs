@@ -21,6 +21,8 @@ pub struct Keeper {
     ledger: Arc<Ledger>,
     /// What is on disk.
     written: Mutex<Vec<Used>>,
+    /// Why writing failed, the last time; nothing when it did not.
+    failure: Mutex<Option<String>>,
 }
 
 /// The database.
@@ -28,7 +30,7 @@ enum Book {
     Ours(Budgets),
     /// Another process is taking over, and has it or will have it.
     Lent,
-    /// That process failed, and may not have let go of it yet.
+    /// That process failed, and may not have let go of it yet; or the disk failed.
     Wanted,
 }
 
@@ -48,6 +50,7 @@ impl Keeper {
             directory: directory.to_owned(),
             budgets: Mutex::new(Book::Ours(budgets)),
             written: Mutex::new(ledger.used()),
+            failure: Mutex::default(),
             ledger,
         });
         let writing = keeper.clone();
@@ -94,7 +97,9 @@ impl Keeper {
         if matches!(*book, Book::Wanted)
             && let Ok(budgets) = Budgets::open(&self.directory)
         {
-            log::info!("budgets are kept again");
+            if self.failure().is_none() {
+                log::info!("budgets are kept again");
+            }
             *book = Book::Ours(budgets);
         }
         let Book::Ours(budgets) = &*book else { return };
@@ -110,8 +115,25 @@ impl Keeper {
             .map(|(name, day, month)| (name.clone(), Kept { day: pair(*day), month: pair(*month) }))
             .collect();
         match budgets.save(&all) {
-            Ok(()) => *written = used,
-            Err(why) => log::error!("budgets cannot be kept: {why}"),
+            Ok(()) => {
+                *written = used;
+                if held(&self.failure).take().is_some() {
+                    log::info!("budgets are kept again");
+                }
+            }
+            // Twice a second it would be the same words.
+            Err(why) => {
+                if held(&self.failure).replace(why.clone()).as_ref() != Some(&why) {
+                    log::error!("budgets cannot be kept: {why}");
+                }
+                // After a disk's failure the database takes nothing more until it is opened anew.
+                *book = Book::Wanted;
+            }
         }
+    }
+
+    /// Why what was used is not on disk; nothing when it is, or will be within a moment.
+    pub fn failure(&self) -> Option<String> {
+        held(&self.failure).clone()
     }
 }

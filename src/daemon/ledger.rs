@@ -5,8 +5,9 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex};
 
 use super::held;
-use crate::names::{Alias, PoolName, TenantId};
+use crate::names::{Alias, PolicyName, PoolName, TenantId};
 use crate::rules::buffered::Buffered;
+use crate::rules::content::Standing;
 use crate::rules::limits::book::Book;
 use crate::rules::limits::period::{Change, Spent};
 use crate::rules::tokens::Learned;
@@ -20,6 +21,7 @@ pub struct Ledger {
     buffered: Shelf<TenantId, Buffered>,
     turns: Shelf<TenantId, Turns>,
     learned: Shelf<(TenantId, Alias), Learned>,
+    moderators: Shelf<PolicyName, Standing>,
 }
 
 struct Shelf<K, V>(Mutex<HashMap<K, Arc<V>>>);
@@ -63,6 +65,11 @@ impl Ledger {
     /// What an alias's requests have taught us.
     pub fn learned(&self, tenant: &TenantId, alias: &Alias) -> Arc<Learned> {
         self.learned.get((tenant.clone(), alias.clone()))
+    }
+
+    /// How the moderator of a policy stands.
+    pub fn moderator(&self, policy: &PolicyName) -> Arc<Standing> {
+        self.moderators.get(policy.clone())
     }
 
     /// What has been used of days and months, of all tenants and their keys.

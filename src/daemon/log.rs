@@ -27,7 +27,7 @@ pub struct Logs {
 
 /// Targets that have been opened and are not written to yet.
 pub struct Opened {
-    access: Option<Target>,
+    access: Target,
     events: Target,
 }
 
@@ -50,9 +50,7 @@ impl Logs {
 
     /// Goes on with what a plan says.
     pub fn take(&self, opened: Opened, plan: &LogPlan) {
-        if let Some(access) = opened.access {
-            self.access.go_to(Box::new(access));
-        }
+        self.access.go_to(Box::new(opened.access));
         self.events.go_to(Box::new(opened.events));
         events::take(plan, &self.events);
     }
@@ -69,10 +67,12 @@ impl Logs {
 /// # Errors
 /// The files that cannot be opened.
 pub fn open(plan: &LogPlan) -> Result<Opened, Vec<Fault>> {
-    let access =
-        plan.access.as_ref().map(|target| Target::open(target).map_err(|why| fault("access", target, &why)));
+    let access = plan.access.as_ref().map_or_else(
+        || Ok(Target::nobody()),
+        |target| Target::open(target).map_err(|why| fault("access", target, &why)),
+    );
     let events = Target::open(&plan.events).map_err(|why| fault("events", &plan.events, &why));
-    match (access.transpose(), events) {
+    match (access, events) {
         (Ok(access), Ok(events)) => Ok(Opened { access, events }),
         (access, events) => Err(access.err().into_iter().chain(events.err()).collect()),
     }

@@ -19,6 +19,7 @@ mod log;
 mod moderator;
 mod notify;
 mod observe;
+mod panics;
 mod policies;
 mod probe;
 mod process;

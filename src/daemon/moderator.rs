@@ -140,9 +140,12 @@ impl Service {
     async fn ask(&self, question: &Question) -> Result<Verdict, Cause> {
         let body = question.body(self.model.as_deref());
         let mut cause = Cause::Ours;
-        for address in self.addresses().await?.into_iter().take(MOST_ADDRESSES) {
-            match self.connector().await?.get_http_session(&self.peer(address)).await {
+        let (addresses, connector) = (self.addresses().await?, self.connector().await?);
+        let patience = patience(self.timeout, addresses.len());
+        for address in addresses.into_iter().take(MOST_ADDRESSES) {
+            match connector.get_http_session(&self.peer(address, patience)).await {
                 Ok((mut session, _)) => {
+                    self.prefer(address);
                     self.put(&mut session, &body).await?;
                     return self.hear(session, question).await;
                 }
@@ -189,8 +192,16 @@ impl Service {
         question.verdict(&said).map_err(Cause::Answer)
     }
 
-    fn peer(&self, address: SocketAddr) -> HttpPeer {
-        let mut peer = peer::peer(address, &self.reach, self.timeout, self.timeout, Connection::Fresh);
+    /// Begins with this one the next time: the others may be silent.
+    fn prefer(&self, address: SocketAddr) {
+        let mut known = held(&self.addresses);
+        if let Some(at) = known.addresses.iter().position(|known| *known == address) {
+            known.addresses.rotate_left(at);
+        }
+    }
+
+    fn peer(&self, address: SocketAddr, connect: Duration) -> HttpPeer {
+        let mut peer = peer::peer(address, &self.reach, connect, self.timeout, Connection::Fresh);
         // Protocols of our own making are for connectors of our own making.
         peer.options.alpn = ALPN::H1;
         peer
@@ -209,7 +220,9 @@ impl Service {
         match fleet.resolver.addresses(&self.host, Local::Denied).await {
             Ok(found) => {
                 let found_now = found.addresses.iter().map(|ip| SocketAddr::new(*ip, self.port));
-                let addresses: Vec<_> = found_now.collect();
+                let mut addresses: Vec<_> = found_now.collect();
+                // The one that was used last stays the first.
+                addresses.sort_by_key(|address| last.first() != Some(address));
                 let until = Instant::now().checked_add(found.good_for);
                 *held(&self.addresses) = Known { addresses: addresses.clone(), until };
                 Ok(addresses)
@@ -225,3 +238,12 @@ impl Service {
         Ok(self.connector.get_or_try_init(make).await?)
     }
 }
+
+/// How long connecting to one of so many addresses may take, so that there is time for the others, and for an answer.
+fn patience(all: Duration, addresses: usize) -> Duration {
+    let tried = addresses.clamp(1, MOST_ADDRESSES);
+    all / u32::try_from(tried + 1).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -47,11 +47,11 @@ pub fn clients(seats: &Seats, buffered: &Buffered, metrics: &Metrics) {
     metrics.body_bytes.set(number(buffered.bytes()));
 }
 
-/// What is left of each limit of one entity.
+/// What is left of each limit of one entity, for all gateways that share it as far as a store has told of them.
 pub fn left(book: &Book, limit: &Limit, when: When) -> impl Iterator<Item = (LimitKind, u64)> {
     LimitKind::ALL.into_iter().filter_map(move |kind| {
         let most = limit.rules.of(kind)?;
-        Some((kind, most.saturating_sub(book.used(limit, kind, when))))
+        Some((kind, most.saturating_sub(book.used_by_all(limit, kind, when))))
     })
 }
 

@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::fleet::Fleet;
+use super::ledger::Ledger;
 use super::moderator::HttpModerator;
 use super::secrets::{secret, unwise};
 use crate::config::place::{Fault, Way, Weight};
 use crate::config::plan::{DenyPlan, ModeratorPlan, Plan, PolicyPlan};
 use crate::metrics::Metrics;
 use crate::names::PolicyName;
-use crate::rules::content::{Flaw, Matcher, Moderation, Pattern, Policy};
+use crate::rules::content::{Flaw, Matcher, Moderation, Pattern, Policy, Standing};
 
 /// The largest file of words that is read, in bytes.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
@@ -29,7 +30,7 @@ pub type Policies = HashMap<PolicyName, Arc<Policy>>;
 pub fn policies(
     plan: &Plan,
     metrics: &Metrics,
-    fleet: &Arc<Fleet>,
+    (fleet, ledger): (&Arc<Fleet>, &Ledger),
     obstacles: &mut Vec<Fault>,
     not_wise: &mut Vec<Fault>,
 ) -> Policies {
@@ -38,7 +39,10 @@ pub fn policies(
         let way = Way::to("policies").field(plan.name.as_str());
         let before = obstacles.len();
         let denied = denied(plan, &way, obstacles);
-        let moderation = plan.moderator.as_ref().map(|of| moderation(of, &way, fleet, obstacles, not_wise));
+        let moderation = plan.moderator.as_ref().map(|of| {
+            let standing = ledger.moderator(&plan.name);
+            moderation(of, &way, fleet, standing, obstacles, not_wise)
+        });
         if obstacles.len() > before {
             continue;
         }
@@ -150,6 +154,7 @@ fn moderation(
     plan: &ModeratorPlan,
     way: &Way,
     fleet: &Arc<Fleet>,
+    standing: Arc<Standing>,
     obstacles: &mut Vec<Fault>,
     not_wise: &mut Vec<Fault>,
 ) -> Option<Moderation> {
@@ -164,7 +169,7 @@ fn moderation(
     };
     match HttpModerator::new(plan, key.as_ref(), fleet) {
         Some(moderator) => {
-            let (moderator, standing) = (Arc::new(moderator), Arc::default());
+            let moderator = Arc::new(moderator);
             Some(Moderation { moderator, media: plan.media, on_failure: plan.on_failure, standing })
         }
         None => {

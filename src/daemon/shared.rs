@@ -17,23 +17,20 @@ use crate::rules::store::{State, Store};
 pub fn limits(plan: &StorePlan, fleet: &Fleet, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, Fault> {
     let redis = redis(plan)?;
 
+    let unusable = |why| Fault::obstacle(Way::to("limits_store"), why, "see to what is written here");
+    // Without a store nobody is told that it does not answer; with one, also before it ever has.
+    metrics.show_store().map_err(|why| unusable(why.to_string()))?;
+    // The connection tells in words, because it knows why.
     let (took, state, dropped) = (metrics.clone(), metrics.clone(), metrics.clone());
     let hooks = Hooks {
         took: Box::new(move |outcome, time| took.store_answered(outcome.label(), time.as_secs_f64())),
         state: Box::new(move |now| match now {
-            State::Up => {
-                state.store_up.set(1);
-                log::info!("the store of shared limits answers");
-            }
-            State::Down => {
-                state.store_up.set(0);
-                log::warn!("the store of shared limits does not answer: each gateway counts its own share");
-            }
+            State::Up => state.store_up.set(1),
+            State::Down => state.store_up.set(0),
         }),
         dropped: Box::new(move |changes| dropped.store_dropped.inc_by(changes)),
     };
     let store = RedisStore::new(&redis, hooks, fleet.runtime.handle().clone());
-    let unusable = |why| Fault::obstacle(Way::to("limits_store"), why, "see to what is written here");
     Ok(Arc::new(store.map_err(unusable)?))
 }
 

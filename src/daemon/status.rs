@@ -9,6 +9,7 @@ pub mod facts;
 pub mod gather;
 pub mod history;
 pub mod look;
+mod losses;
 mod page;
 mod pools;
 mod tenants;

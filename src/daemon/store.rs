@@ -66,7 +66,7 @@ pub struct RedisPlan {
 pub struct Hooks {
     /// One call, and how long it took. Calls that found the store down are not told.
     pub took: Box<dyn Fn(Outcome, Duration) + Send + Sync>,
-    /// The store came or went.
+    /// The store came or went, or could not be reached at first.
     pub state: Box<dyn Fn(State) + Send + Sync>,
     /// So many changes were lost.
     pub dropped: Box<dyn Fn(u64) + Send + Sync>,

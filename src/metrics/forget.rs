@@ -22,6 +22,7 @@ impl Metrics {
     pub fn forget(&self, before: &Present, now: &Present) {
         let gone: HashSet<_> = before.backends.difference(&now.backends).collect();
         if !gone.is_empty() {
+            self.backends.strike(&gone);
             let of = ["pool", "backend"];
             drop_series(&self.attempts, of, &gone);
             drop_series(&self.upstream_latency, of, &gone);
@@ -35,6 +36,7 @@ impl Metrics {
         self.policies.forget(&before.policies.difference(&now.policies).collect());
         let gone: HashSet<_> = before.aliases.difference(&now.aliases).collect();
         if !gone.is_empty() {
+            self.aliases.strike(&gone);
             let of = ["tenant", "model"];
             for counter in [&self.requests, &self.tokens, &self.refusals, &self.reserved, &self.settled] {
                 drop_series(counter, of, &gone);
@@ -92,5 +94,65 @@ mod tests {
         let text = String::from_utf8(metrics.render()).unwrap();
         assert!(["general", "a:1", "strict"].iter().all(|kept| text.contains(kept)), "{text}");
         assert!(!["secure", "b:1", "lax"].iter().any(|gone| text.contains(gone)), "{text}");
+    }
+
+    /// All that is shown of `gone`.
+    fn lines(metrics: &Metrics, gone: &str) -> Vec<String> {
+        let text = String::from_utf8(metrics.render()).unwrap();
+        text.lines().filter(|line| line.contains(gone)).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_still_runs_of_those_who_are_gone_is_not_shown_again() {
+        let metrics = Metrics::new().unwrap();
+        let pair = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+        let before = Present {
+            backends: HashSet::from([pair("gone", "b:1")]),
+            aliases: HashSet::from([pair("gone", "long")]),
+            policies: HashSet::from(["gone".to_owned()]),
+        };
+        let (alias, backend) = (metrics.alias("gone", "long"), metrics.backend("gone", "b:1"));
+        metrics.policies.has_moderator("gone");
+        let count = |alias: &crate::metrics::AliasMetrics, backend: &crate::metrics::BackendMetrics| {
+            alias.answered(200);
+            alias.answered(418);
+            alias.refused(&crate::error::GatewayError::Draining);
+            alias.settled(3, 4);
+            alias.used(1, 2, crate::metrics::TokenSource::Estimated);
+            for histogram in [&alias.duration, &alias.overhead, &alias.first_token, &alias.between] {
+                histogram.observe(1.0);
+            }
+            backend.failed("reset");
+            backend.checked("ok");
+            backend.looked_up("ok");
+            metrics.policies.moderated("gone", crate::metrics::Moderated::Clean, 0.1);
+            metrics.policies.unjudged("gone");
+        };
+        metrics.forget(&before, &Present::default());
+        count(&alias, &backend);
+        assert_eq!(lines(&metrics, "gone"), Vec::<String>::new());
+        // Of the same names there are others now, and the old ones count nothing of theirs.
+        let (anew, backend_anew) = (metrics.alias("gone", "long"), metrics.backend("gone", "b:1"));
+        metrics.policies.has_moderator("gone");
+        count(&anew, &backend_anew);
+        alias.settled(3, 4);
+        backend.failed("reset");
+        let shown = lines(&metrics, "gone").join("\n");
+        for line in [
+            r#"byname_tokens_reserved_total{model="long",tenant="gone"} 3"#,
+            r#"byname_upstream_attempts_total{backend="b:1",outcome="reset",pool="gone"} 1"#,
+            r#"byname_refusals_total{fault="gateway",model="long",reason="service_unavailable",tenant="gone"} 1"#,
+            r#"byname_moderations_total{outcome="clean",policy="gone"} 1"#,
+        ] {
+            assert!(shown.contains(line), "{line}\n{shown}");
+        }
+    }
+
+    #[test]
+    fn who_stays_is_counted_by_the_same_handles() {
+        let metrics = Metrics::new().unwrap();
+        let alias = metrics.alias("acme", "general");
+        alias.duration.observe(1.0);
+        assert_eq!(metrics.alias("acme", "general").answered_so_far(), 1);
     }
 }

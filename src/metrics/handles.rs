@@ -1,36 +1,38 @@
-//! What is counted for one alias and for one backend: handles that are made when a configuration is.
+//! What is counted for one alias and for one backend: handles that are made when it is first configured.
+
+use std::sync::Arc;
 
 use once_cell::sync::OnceCell;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
+use super::late::{ByWord, LateCounter, LateHistogram, Owner};
 use super::{STATUSES, TokenSource};
 use crate::error::GatewayError;
 
 /// A counter for each way of knowing.
 #[derive(Debug)]
 pub(super) struct BySource {
-    pub(super) upstream: IntCounter,
-    pub(super) estimated: IntCounter,
+    pub(super) upstream: LateCounter,
+    pub(super) estimated: LateCounter,
 }
 
-/// What is counted for one alias of one tenant.
+/// What is counted for one alias of one tenant. All but `in_flight` is shown from its first request on, so that an
+/// alias that nobody asks for costs one series.
 #[derive(Debug)]
 pub struct AliasMetrics {
-    pub(super) tenant: String,
-    pub(super) model: String,
+    pub(super) owner: Arc<Owner>,
     pub(super) requests: IntCounterVec,
-    /// Made when a status is first seen, so that an alias costs a few series and not all of them.
-    pub(super) by_status: [OnceCell<IntCounter>; STATUSES.len()],
-    pub(super) refusals: IntCounterVec,
-    pub duration: Histogram,
+    pub(super) by_status: [OnceCell<Option<IntCounter>>; STATUSES.len()],
+    pub(super) refusals: ByWord<2>,
+    pub duration: LateHistogram,
     /// Our own share of a request's time.
-    pub overhead: Histogram,
-    pub first_token: Histogram,
+    pub overhead: LateHistogram,
+    pub first_token: LateHistogram,
     /// Between two useful pieces of a stream.
-    pub between: Histogram,
+    pub between: LateHistogram,
     pub in_flight: IntGauge,
-    pub(super) reserved: IntCounterVec,
-    pub(super) settled: IntCounterVec,
+    pub(super) reserved: LateCounter,
+    pub(super) settled: LateCounter,
     pub(super) prompt: BySource,
     pub(super) completion: BySource,
 }
@@ -39,25 +41,21 @@ impl AliasMetrics {
     /// Counts an answered request.
     pub fn answered(&self, status: u16) {
         let cell = STATUSES.iter().position(|s| *s == status).and_then(|at| self.by_status.get(at));
-        let make = || self.requests.with_label_values(&[&self.tenant, &self.model, &status.to_string()]);
-        match cell {
-            Some(cell) => cell.get_or_init(make).inc(),
-            None => make().inc(),
+        let make = || self.owner.series(&self.requests, &[&status.to_string()]);
+        if let Some(counter) = cell.map_or_else(make, |cell| cell.get_or_init(make).clone()) {
+            counter.inc();
         }
     }
 
     /// Counts a refusal by its reason.
     pub fn refused(&self, error: &GatewayError) {
-        self.refusals
-            .with_label_values(&[&self.tenant, &self.model, error.reason(), error.fault().label()])
-            .inc();
+        self.refusals.inc([error.reason(), error.fault().label()]);
     }
 
     /// Counts tokens that were taken from limits by estimate, and what they came to.
     pub fn settled(&self, reserved: u64, settled: u64) {
-        let labels = &[&*self.tenant, &*self.model];
-        self.reserved.with_label_values(labels).inc_by(reserved);
-        self.settled.with_label_values(labels).inc_by(settled);
+        self.reserved.inc_by(reserved);
+        self.settled.inc_by(settled);
     }
 
     /// Counts used tokens.
@@ -74,17 +72,15 @@ impl AliasMetrics {
 /// What is counted for one backend.
 #[derive(Debug)]
 pub struct BackendMetrics {
-    pub(super) pool: String,
-    pub(super) backend: String,
     pub(super) ok: IntCounter,
-    pub(super) attempts: IntCounterVec,
+    pub(super) attempts: ByWord<1>,
     pub latency: Histogram,
     pub up: IntGauge,
     pub breaker: IntGauge,
     pub in_flight: IntGauge,
     pub credential_refused: IntCounter,
-    pub(super) checks: IntCounterVec,
-    pub(super) lookups: IntCounterVec,
+    pub(super) checks: ByWord<1>,
+    pub(super) lookups: ByWord<1>,
 }
 
 impl BackendMetrics {
@@ -95,16 +91,16 @@ impl BackendMetrics {
 
     /// An attempt that failed; `outcome` comes from a closed set.
     pub fn failed(&self, outcome: &'static str) {
-        self.attempts.with_label_values(&[&self.pool, &self.backend, outcome]).inc();
+        self.attempts.inc([outcome]);
     }
 
     /// An active health check; `outcome` comes from a closed set.
     pub fn checked(&self, outcome: &'static str) {
-        self.checks.with_label_values(&[&self.pool, &self.backend, outcome]).inc();
+        self.checks.inc([outcome]);
     }
 
     /// A lookup of its name; `outcome` comes from a closed set.
     pub fn looked_up(&self, outcome: &'static str) {
-        self.lookups.with_label_values(&[&self.pool, &self.backend, outcome]).inc();
+        self.lookups.inc([outcome]);
     }
 }

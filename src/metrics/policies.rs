@@ -1,8 +1,9 @@
 //! What is counted of content policies.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::{PoisonError, RwLock};
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
 use super::registered;
 
@@ -42,6 +43,23 @@ impl Moderated {
 pub struct PolicyMetrics {
     moderations: IntCounterVec,
     seconds: HistogramVec,
+    /// Of the policies that are configured and have a moderator.
+    by_policy: RwLock<HashMap<String, Handles>>,
+}
+
+/// What is counted of one moderator.
+#[derive(Debug)]
+struct Handles {
+    outcomes: [(Moderated, IntCounter); Moderated::ALL.len()],
+    seconds: Histogram,
+}
+
+impl Handles {
+    fn count(&self, outcome: Moderated) {
+        if let Some((_, counter)) = self.outcomes.iter().find(|(of, _)| *of == outcome) {
+            counter.inc();
+        }
+    }
 }
 
 impl PolicyMetrics {
@@ -52,31 +70,40 @@ impl PolicyMetrics {
         let opts = HistogramOpts::new("moderation_seconds", "How long a moderator took to answer.");
         let opts = opts.buckets(MODERATION.to_vec());
         let seconds = registered(registry, HistogramVec::new(opts, &["policy"])?)?;
-        Ok(Self { moderations, seconds })
+        Ok(Self { moderations, seconds, by_policy: RwLock::default() })
     }
 
     /// A policy has a moderator: its series are shown from now on.
     pub fn has_moderator(&self, policy: &str) {
-        for outcome in Moderated::ALL {
-            self.moderations.with_label_values(&[policy, outcome.label()]);
-        }
-        self.seconds.with_label_values(&[policy]);
+        let mut by_policy = self.by_policy.write().unwrap_or_else(PoisonError::into_inner);
+        let outcomes = Moderated::ALL
+            .map(|outcome| (outcome, self.moderations.with_label_values(&[policy, outcome.label()])));
+        let seconds = self.seconds.with_label_values(&[policy]);
+        by_policy.insert(policy.to_owned(), Handles { outcomes, seconds });
     }
 
-    /// Counts a moderator's answer.
+    /// Counts a moderator's answer, unless its policy is no more.
     pub fn moderated(&self, policy: &str, outcome: Moderated, seconds: f64) {
-        self.moderations.with_label_values(&[policy, outcome.label()]).inc();
-        self.seconds.with_label_values(&[policy]).observe(seconds);
+        let by_policy = self.by_policy.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handles) = by_policy.get(policy) {
+            handles.count(outcome);
+            handles.seconds.observe(seconds);
+        }
     }
 
-    /// Counts a request with a part that a moderator cannot be asked about.
+    /// Counts a request with a part that a moderator cannot be asked about, unless its policy is no more.
     pub fn unjudged(&self, policy: &str) {
-        self.moderations.with_label_values(&[policy, Moderated::Unjudged.label()]).inc();
+        let by_policy = self.by_policy.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handles) = by_policy.get(policy) {
+            handles.count(Moderated::Unjudged);
+        }
     }
 
     /// Forgets the series of policies that are no more.
     pub(super) fn forget(&self, gone: &HashSet<&String>) {
+        let mut by_policy = self.by_policy.write().unwrap_or_else(PoisonError::into_inner);
         for policy in gone {
+            by_policy.remove(policy.as_str());
             // What was never counted cannot be removed, and need not be.
             for outcome in Moderated::ALL {
                 let _ = self.moderations.remove_label_values(&[policy.as_str(), outcome.label()]);

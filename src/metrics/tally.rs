@@ -55,7 +55,7 @@ impl Metrics {
 impl AliasMetrics {
     /// Requests that were answered, in whatever way.
     pub fn answered_so_far(&self) -> u64 {
-        self.duration.get_sample_count()
+        self.duration.count()
     }
 
     /// Tokens of prompts and of answers.
@@ -64,12 +64,9 @@ impl AliasMetrics {
         (both(&self.prompt), both(&self.completion))
     }
 
-    /// The mean time to the first useful byte, in seconds; nothing before the first.
-    pub fn mean_first_token(&self) -> Option<f64> {
-        let count = self.first_token.get_sample_count();
-        #[expect(clippy::cast_precision_loss, reason = "a mean")]
-        let mean = self.first_token.get_sample_sum() / count as f64;
-        (count > 0).then_some(mean)
+    /// How many answers a client was sent, and how long their first useful bytes took together, in seconds.
+    pub fn first_tokens_so_far(&self) -> (u64, f64) {
+        (self.first_token.count(), self.first_token.sum())
     }
 }
 

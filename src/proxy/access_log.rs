@@ -17,7 +17,7 @@ use crate::error::{Fault, UpstreamFault};
 use crate::metrics::{Metrics, TokenSource};
 use crate::rules::failover::Sent;
 use crate::rules::limits::book::Charge;
-use crate::rules::tokens;
+use crate::rules::tokens::{self, Counted};
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -96,19 +96,27 @@ pub fn remember(log: &Lines, metrics: &Metrics, exchange: &mut Exchange) {
         if !relay.tried.is_empty() {
             of.overhead.observe(relay.overhead().as_secs_f64());
         }
-        first = relay.tally.first_useful.map(|first| first - exchange.arrived);
+        first = relay.control.first_sent();
         if let Some(wait) = first {
             of.first_token.observe(wait.as_secs_f64());
         }
         tokens = used(relay);
         if let Some(used) = tokens {
-            let source =
-                if relay.tally.usage.is_some() { TokenSource::Upstream } else { TokenSource::Estimated };
+            let (source, counted) = match relay.tally.usage {
+                Some(_) => (TokenSource::Upstream, Counted::Model),
+                None => (TokenSource::Estimated, Counted::Nobody),
+            };
             of.used(
                 used.prompt_tokens.unwrap_or(0).min(MOST_TOKENS),
                 used.completion_tokens.min(MOST_TOKENS),
                 source,
             );
+            // Of an answer that broke off it is not known.
+            if let (Some(entry), None) = (&exchange.entry, relay.control.fault())
+                && relay.client == Client::Waiting
+            {
+                entry.learned.counted(counted);
+            }
         }
         let asked = exchange.entry.as_ref().and_then(|entry| relay.asked(entry));
         backend = asked.map(|(_, backend, _)| backend.name.as_str());
@@ -228,7 +236,7 @@ fn ended(relay: &Relay, exchange: &Exchange) -> (u16, Option<crate::error::Gatew
     }
 }
 
-/// What the model said it used; without a word from it, an estimate of what was delivered.
+/// What the model said it used; without a word from it, an estimate of the prompt and of what was delivered.
 fn used(relay: &Relay) -> Option<Tokens> {
     match relay.tally.usage {
         Some(usage) => Some(Tokens {
@@ -237,12 +245,17 @@ fn used(relay: &Relay) -> Option<Tokens> {
             token_source: TokenSource::Upstream.label(),
         }),
         None if relay.tally.delivered.chars > 0 => Some(Tokens {
-            prompt_tokens: None,
+            prompt_tokens: prompt(relay),
             completion_tokens: tokens::estimate(relay.tally.delivered),
             token_source: TokenSource::Estimated.label(),
         }),
         None => None,
     }
+}
+
+/// What the prompt was taken for, if it was weighed.
+fn prompt(relay: &Relay) -> Option<u64> {
+    Some(relay.quota.prompt.corrected()).filter(|prompt| *prompt > 0)
 }
 
 fn millis(time: Duration) -> f64 {

@@ -25,6 +25,7 @@ use crate::rules::buffered::Buffered;
 use crate::rules::catalog::AliasEntry;
 use crate::rules::headers;
 use crate::rules::route::{Route, route};
+use crate::rules::tokens::Counted;
 use crate::wire::request::{self, Delivery};
 use crate::wire::splice::patches;
 use crate::wire::voice::Voice;
@@ -88,7 +89,7 @@ pub async fn admit(
             let mut asking = Asking::default();
             if let Some(policy) = &entry.policy {
                 let (turns, end) = (&tenant.turns, end(exchange, &entry));
-                let waiting = Waiting { session, turns, life, alias: &entry.alias, end };
+                let waiting = Waiting { session, turns, life, alias: &entry.alias, end, own: &mut own };
                 room = guard::check(policy, &entry, &asked, &body, room, waiting).await?;
                 let take = |bytes| {
                     let mut room = buffered.part(&tenant.buffered);
@@ -99,12 +100,14 @@ pub async fn admit(
             let mut quota = quota::take(session, exchange, &entry, &asked, &body, &mut own).await?;
             let gap = asking.gap.clone();
             let mut permit = None;
-            // The body is gone when a stream ends, and then the client is told how long its prompt was.
-            if quota.prompt.estimated == 0 && asked.delivery() == Delivery::Stream && asked.usage_asked() {
+            // The body is gone when a stream ends. If nobody else has counted, we say then how long its prompt was: to
+            // the client that asks, and to the counters of an alias whose models do not count.
+            let uncounted = || asked.usage_asked() || entry.learned.counter() == Counted::Nobody;
+            if quota.prompt.estimated == 0 && asked.delivery() == Delivery::Stream && uncounted() {
                 quota.prompt = Prompt::weighed(&entry, &body);
             }
             if let Some(policy) = &entry.policy {
-                permit = asking.ask(policy, metrics);
+                permit = asking.ask(policy, metrics, &exchange.id);
             }
             let version = session.req_header().version;
             let patches = patches(&body, &asked, &entry.ids);

@@ -206,12 +206,15 @@ fn whole(
         relay.control.heard(now);
         return Ok(());
     }
-    let known = relay.quota.prompt;
-    let prompt = || if known.estimated == 0 { Prompt::weighed(entry, &relay.body) } else { known };
     let mut glance = entry.policy.as_ref().and_then(|policy| guard::glance(policy));
     let judge = glance.as_mut().map(|glance| glance as &mut dyn Judge);
-    let done =
-        completion::rewrite(gathered.bytes(), &relay.voice, entry.expose, judge, || estimate(prompt()))?;
+    let (prompt, body) = (&mut relay.quota.prompt, &relay.body);
+    let done = completion::rewrite(gathered.bytes(), &relay.voice, entry.expose, judge, || {
+        if prompt.estimated == 0 {
+            *prompt = Prompt::weighed(entry, body);
+        }
+        estimate(*prompt)
+    })?;
     relay.tally.usage = done.usage;
     relay.tally.delivered = done.delivered;
     match done.verdict {

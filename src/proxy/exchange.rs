@@ -162,6 +162,8 @@ pub enum Answer {
 /// What the log and the counters want to know of an answer.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// When a backend first said something useful. What the client waited for may have been more: see
+    /// [`Control::first_sent`].
     pub first_useful: Option<Instant>,
     /// When the last piece of a stream came that told something.
     pub last_useful: Option<Instant>,
@@ -335,7 +337,7 @@ pub struct RequestId {
 }
 
 impl RequestId {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut text = [0; Hyphenated::LENGTH];
         Uuid::new_v4().hyphenated().encode_lower(&mut text);
         Self { text }

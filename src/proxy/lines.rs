@@ -176,15 +176,11 @@ impl Lines {
     /// Writes whole lines; what cannot be written is lost and counted, and what follows begins on a line of its own.
     fn deliver(&self, bytes: &[u8], wait: Waiting, sink: &mut Option<Box<dyn Sink>>, last: &mut LastLine) {
         let Some(sink) = sink else { return self.lose(bytes) };
-        if *last == LastLine::Torn && !bytes.is_empty() {
-            match sink.write(b"\n") {
-                Ok(1) => *last = LastLine::Whole,
-                Ok(_) | Err(_) => return self.lose(bytes),
-            }
-        }
         let mut rest = bytes;
         while !rest.is_empty() {
-            match sink.write(rest) {
+            let torn = *last == LastLine::Torn && rest.len() == bytes.len();
+            match sink.write(if torn { b"\n" } else { rest }) {
+                Ok(1) if torn => *last = LastLine::Whole,
                 Ok(written) if written > 0 => {
                     let (done, left) = rest.split_at(written.min(rest.len()));
                     *last = if done.ends_with(b"\n") { LastLine::Whole } else { LastLine::Torn };

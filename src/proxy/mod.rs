@@ -3,6 +3,7 @@
 //! [`Gateway`] answers Pingora's hooks in the order in which they are called; each asks one question
 //! and leaves the answer to the file that is named for it.
 
+pub mod about;
 pub mod access_log;
 mod admit;
 mod answer;
@@ -225,14 +226,7 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        match exchange.relay() {
-            Ok((relay, entry, snapshot)) => {
-                let now = relay.failed();
-                let now = snapshot.origin.tick(now);
-                verdict::after_failure(&mut error, relay, entry, &self.metrics, now, false);
-            }
-            Err(_) => error.set_retry(false),
-        }
+        after_failure(&mut error, exchange, &self.metrics, false);
         error
     }
 
@@ -244,14 +238,7 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
         reused: bool,
     ) -> Box<Error> {
-        match exchange.relay() {
-            Ok((relay, entry, snapshot)) => {
-                let now = relay.failed();
-                let now = snapshot.origin.tick(now);
-                verdict::after_failure(&mut error, relay, entry, &self.metrics, now, reused);
-            }
-            Err(_) => error.set_retry(false),
-        }
+        after_failure(&mut error, exchange, &self.metrics, reused);
         error
     }
 
@@ -296,7 +283,7 @@ impl ProxyHttp for Gateway {
             // It was told in full that no backend answers; that is no reason to lose the connection.
             way_back.leave(&mut session.downstream_session);
         }
-        access_log::remember(&self.log, &self.metrics, exchange);
+        about::request(&exchange.id.clone(), || access_log::remember(&self.log, &self.metrics, exchange));
     }
 
     /// Every request has its line in the access log; Pingora's own lines would name paths and addresses.
@@ -312,6 +299,19 @@ impl ProxyHttp for Gateway {
         _context: pingora_proxy::ProxyWarnLogContext,
     ) -> bool {
         true
+    }
+}
+
+/// Enters a failed attempt, and says whether Pingora is to go on with another one.
+fn after_failure(error: &mut Error, exchange: &mut Exchange, metrics: &Metrics, reused: bool) {
+    let id = exchange.id.clone();
+    match exchange.relay() {
+        Ok((relay, entry, snapshot)) => {
+            let now = relay.failed();
+            let now = snapshot.origin.tick(now);
+            about::request(&id, || verdict::after_failure(error, relay, entry, metrics, now, reused));
+        }
+        Err(_) => error.set_retry(false),
     }
 }
 

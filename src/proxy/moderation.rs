@@ -6,6 +6,8 @@ use std::time::Instant;
 use crossbeam_utils::atomic::AtomicCell;
 use tokio::sync::oneshot;
 
+use super::about;
+use super::exchange::RequestId;
 use super::held::Permit;
 use super::intake::NoBody;
 use crate::error::{Blocker, GatewayError, UpstreamFault};
@@ -15,9 +17,6 @@ use crate::rules::content::{Moderation, NoWord, OnFailure, Policy, Turn, questio
 use crate::wire::moderation::Question;
 use crate::wire::request::{ChatRequest, Media};
 use crate::wire::sieve::Verdict;
-
-/// A question is in memory twice while it is sent: as it is, and as a body.
-const COPIES: usize = 2;
 
 /// How a request went on that a moderator has not judged, or not all of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,19 +75,19 @@ impl Asking {
             gap = Some(Unmoderated::Wholly);
         }
         let weight: usize = questions.iter().map(Question::weight).sum();
-        let room = if questions.is_empty() { None } else { Some(take(weight * COPIES)?) };
+        let room = if questions.is_empty() { None } else { Some(take(weight)?) };
         Ok(Self { questions, room, gap: Arc::new(AtomicCell::new(gap)) })
     }
 
     /// Asks. The answer is not let go before the moderator has spoken. It is left, and all memory given back, when
     /// nobody waits for the permit any more.
-    pub fn ask(self, policy: &Arc<Policy>, metrics: &Arc<Metrics>) -> Option<Permit> {
+    pub fn ask(self, policy: &Arc<Policy>, metrics: &Arc<Metrics>, id: &RequestId) -> Option<Permit> {
         let Self { questions, room, gap } = self;
         if questions.is_empty() {
             return None;
         }
         let (mut tell, permit) = oneshot::channel();
-        let (policy, metrics) = (policy.clone(), metrics.clone());
+        let (policy, metrics, id) = (policy.clone(), metrics.clone(), id.clone());
         tokio::spawn(async move {
             let Some(moderation) = &policy.moderation else { return };
             let asked = Instant::now();
@@ -106,7 +105,7 @@ impl Asking {
             };
             metrics.policies.moderated(policy.name.as_str(), outcome, (now - asked).as_secs_f64());
             // A client that has just left does not wait for it.
-            let _ = tell.send(meaning(&policy, moderation, word, &gap, now));
+            let _ = tell.send(about::request(&id, || meaning(&policy, moderation, word, &gap, now)));
         });
         Some(permit)
     }

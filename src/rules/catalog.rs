@@ -53,7 +53,7 @@ pub struct AliasEntry {
     pub card: Bytes,
     /// The event that ends a stream that broke after it had begun.
     pub last_words: Bytes,
-    pub metrics: AliasMetrics,
+    pub metrics: Arc<AliasMetrics>,
 }
 
 /// Whom to ask, and for what.

@@ -140,6 +140,30 @@ fn refusal(status: u16, reason: Reason) -> Meaning {
     }
 }
 
+/// How attempts end, by their labels in the metrics, that say nothing against their backends.
+const INNOCENT: [&str; 14] = [
+    "ok",
+    "client_left",
+    "stale_connection",
+    "no_backend",
+    "all_busy",
+    "drain_over",
+    "answer_forbidden",
+    "flagged",
+    "not_moderated",
+    "too_large",
+    "event_too_large",
+    "rejected",
+    "context_overflow",
+    "content_policy",
+];
+
+/// Whether an attempt that ended so, by its label in the metrics, says something against its backend. Of labels that
+/// stand for several ends, one that usually does is enough.
+pub fn blames(outcome: &str) -> bool {
+    !INNOCENT.contains(&outcome)
+}
+
 /// The status that an error would have had, if it had been sent as one.
 fn usual(reason: Reason) -> u16 {
     match reason {

@@ -2,7 +2,7 @@
 
 mod learned;
 
-pub use learned::{Learned, MOST_ANSWER};
+pub use learned::{Counted, Learned, MOST_ANSWER};
 
 use crate::wire::usage::Delivered;
 use crate::wire::weigh::Weight;

@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::scan::{Kind, Malformed, Scanner};
 use super::sieve::Verdict;
 
-/// What a text costs in memory besides its bytes, here and in a body: its place, its allocation, its quotes.
+/// What a text costs in memory besides its bytes: its place, its allocation.
 const OF_A_TEXT: usize = 64;
+/// What a body has besides its texts, at most.
+const FRAME: usize = 96;
 
 /// One question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,8 +70,12 @@ impl Question {
             Self::Texts(texts) => Input::Texts(texts),
             Self::Picture(url) => Input::Parts([Part::ImageUrl { image_url: Address { url } }]),
         };
+        let mut body = Vec::with_capacity(self.written() + model.map_or(0, written));
         // Plain texts always serialise.
-        serde_json::to_vec(&Body { model, input }).unwrap_or_default()
+        match serde_json::to_writer(&mut body, &Body { model, input }) {
+            Ok(()) => body,
+            Err(_) => Vec::new(),
+        }
     }
 
     /// How many results its answer has.
@@ -80,12 +86,23 @@ impl Question {
         }
     }
 
-    /// How many bytes it takes in memory, about; its body takes no more.
+    /// How many bytes it takes in memory, about, with its body.
     pub fn weight(&self) -> usize {
-        match self {
-            Self::Texts(texts) => texts.iter().map(|text| text.len() + OF_A_TEXT).sum(),
-            Self::Picture(url) => url.len() + OF_A_TEXT,
-        }
+        let own = |text: &String| text.len() + OF_A_TEXT;
+        self.written()
+            + match self {
+                Self::Texts(texts) => texts.iter().map(own).sum(),
+                Self::Picture(url) => own(url),
+            }
+    }
+
+    /// How many bytes its body takes at most, without the name of a model.
+    fn written(&self) -> usize {
+        FRAME
+            + match self {
+                Self::Texts(texts) => texts.iter().map(|text| written(text)).sum(),
+                Self::Picture(url) => written(url),
+            }
     }
 
     /// What its answer says: whether any result is flagged.
@@ -103,6 +120,18 @@ impl Question {
             Err(NoVerdict::Results { asked, given })
         }
     }
+}
+
+/// What a text takes in a body, with its quotes and a comma.
+fn written(text: &str) -> usize {
+    const QUOTES: usize = 3;
+    let each = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        // As \u0001.
+        0..0x20 => 6,
+        _ => 1,
+    };
+    QUOTES + text.bytes().map(each).sum::<usize>()
 }
 
 /// The addresses of all pictures in the messages of a checked body, in its order.
@@ -148,7 +177,28 @@ mod tests {
             picture.body(Some("omni")),
             br#"{"model":"omni","input":[{"type":"image_url","image_url":{"url":"data:,x"}}]}"#
         );
-        assert_eq!((two.weight(), picture.weight()), (2 * 64 + 10, 64 + 7));
+    }
+
+    #[test]
+    fn a_question_weighs_what_it_and_its_body_take() {
+        let controls: String = (0..128_u8).map(char::from).collect();
+        let picture = |url: &str| Question::Picture(url.to_owned());
+        let long = "\u{1}".repeat(100_000);
+        for question in [
+            texts(&[]),
+            texts(&[""]),
+            texts(&["one \"1\"", "二"]),
+            texts(&[&controls]),
+            texts(&[&long]),
+            picture(&long),
+        ] {
+            for model in [None, Some("omni \"1\"")] {
+                let body = question.body(model);
+                assert_eq!(body.capacity(), question.written() + model.map_or(0, written), "it has grown");
+                assert!(body.len() <= body.capacity() && body.len() + FRAME + 8 > body.capacity());
+            }
+        }
+        assert!((700_000..701_000).contains(&texts(&[&long]).weight()));
     }
 
     #[test]

@@ -551,8 +551,31 @@ fn a_stream_without_usage_is_estimated_and_told_so() {
         sse_events(&["月次レポート"]).into_iter().filter(|event| !event.contains("\"usage\":{")).collect();
     let upstream = Upstream::always(sse(&events));
     let daemon = Gateway::new().backend(&upstream).start();
-    assert_eq!(daemon.client().chat(&ask_stream("general")).status, 200);
+    for request in 1..=2 {
+        assert_eq!(daemon.client().chat(&ask_stream("general")).status, 200);
+        daemon.log_lines(request);
+    }
+    let lines = daemon.log_lines(2);
+    for line in &lines {
+        assert_eq!((&line["completion_tokens"], &line["token_source"]), (&6.into(), &"estimated".into()));
+    }
+    // Nobody had to weigh the first prompt before it was known that the model counts nothing.
+    assert!(lines[0].get("prompt_tokens").is_none());
+    let prompt = lines[1]["prompt_tokens"].as_f64().expect("an estimate");
+    assert!(prompt > 0.0);
+    let labels = [("kind", "prompt"), ("source", "estimated")];
+    assert_eq!(daemon.metric_sum("byname_tokens_total", &labels), prompt);
+}
+
+#[test]
+fn a_whole_answer_without_usage_is_estimated_with_its_prompt() {
+    let body =
+        r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"ok"},"finish_reason":"stop"}]}"#;
+    let upstream = Upstream::always(whole(200, &[("Content-Type", "application/json")], body));
+    let daemon = Gateway::new().backend(&upstream).start();
+    let told = daemon.client().chat(&ask("general")).json()["usage"]["prompt_tokens"].clone();
     let line = &daemon.log_lines(1)[0];
-    assert_eq!((&line["completion_tokens"], &line["token_source"]), (&6.into(), &"estimated".into()));
-    assert!(line.get("prompt_tokens").is_none());
+    assert_eq!((&line["prompt_tokens"], &line["token_source"]), (&told, &"estimated".into()));
+    let labels = [("kind", "prompt"), ("source", "estimated")];
+    assert_eq!(told.as_f64(), Some(daemon.metric_sum("byname_tokens_total", &labels)));
 }

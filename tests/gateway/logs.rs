@@ -1,7 +1,7 @@
 //! Where lines go and in which form, what a reload changes, and what a full disk or a reader that sleeps costs: lines.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -58,6 +58,12 @@ fn told(file: &Path, words: &str) {
         assert!(since.elapsed() < DEADLINE, "{words} is not in {}:\n{text}", file.display());
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Whether a process has a file open.
+fn has_open(pid: u32, file: &Path) -> bool {
+    let mut all = fs::read_dir(format!("/proc/{pid}/fd")).expect("a process").flatten();
+    all.any(|fd| fs::read_link(fd.path()).is_ok_and(|link| link == file))
 }
 
 fn reload(daemon: &Daemon, gateway: &Gateway, generation: f64) {
@@ -140,7 +146,7 @@ fn a_reload_changes_level_form_and_target_and_opens_files_anew() {
     let line: Value = serde_json::from_str(&lines(&access, 1)[0]).expect("JSON");
     assert_eq!(line["alias"], "general");
     told(&events, "configuration 2 is taken");
-    assert_eq!(fs::metadata(&access).expect("a file").mode() & 0o777 & !0o640, 0);
+    assert_eq!(fs::metadata(&access).expect("a file").mode() & 0o777, 0o640);
 
     // Rotated: what comes after the reload is in a file of the old name.
     let old = folder.file("access.log.1");
@@ -164,6 +170,8 @@ fn a_reload_changes_level_form_and_target_and_opens_files_anew() {
     let off = "log: { level: off, access: off }";
     reload(&daemon, &gateway.clone().section(off), 4.0);
     assert_eq!(daemon.client().chat(&ask("general")).status, 200);
+    // Somebody may want to take the disk away.
+    assert!(soon(DEADLINE, || !has_open(daemon.pid(), &access)), "a log that is off keeps its file");
     daemon.terminate();
     assert!(daemon.wait().success());
     assert_eq!((daemon.log_lines(1).len(), daemon.stderr().as_str()), (1, ""));
@@ -249,4 +257,42 @@ fn what_pingora_says_of_a_malformed_head_does_not_repeat_it() {
         daemon.stderr()
     );
     assert!(!daemon.stderr().contains(KEY), "{}", daemon.stderr());
+}
+
+#[test]
+fn a_log_is_for_its_group_whatever_the_umask_is() {
+    let folder = Folder::new("umask");
+    let (access, kept) = (folder.file("access.log"), folder.file("events.log"));
+    fs::write(&kept, "").expect("a file");
+    fs::set_permissions(&kept, fs::Permissions::from_mode(0o600)).expect("its owner's");
+    let upstream = Upstream::always(json_answer("ok"));
+    let files = format!(
+        "log: {{ access: {{ file: \"{}\" }}, events: {{ file: \"{}\" }} }}",
+        access.display(),
+        kept.display()
+    );
+    // As the unit has it.
+    let daemon = Gateway::new().backend(&upstream).section(&files).first("umask 0077").start();
+    assert_eq!(daemon.client().chat(&ask("general")).status, 200);
+    lines(&access, 1);
+    let mode = |file: &Path| fs::metadata(file).expect("a file").mode() & 0o777;
+    assert_eq!(mode(&access), 0o640);
+    assert_eq!(mode(&kept), 0o600, "one that is there is as its owner wants it");
+}
+
+#[test]
+fn an_event_that_a_request_has_caused_has_its_id() {
+    let (dead, good) = (Upstream::refusing(), Upstream::always(json_answer("ok")));
+    let daemon = Gateway::new().backend(&dead).backend(&good).start();
+    let event = || daemon.stderr().lines().find(|line| line.contains("is let go of at")).map(str::to_owned);
+    let mut asked = 0;
+    while event().is_none() {
+        assert!(asked < 200, "{}", daemon.stderr());
+        assert_eq!(daemon.client().chat(&ask("general")).status, 200);
+        asked += 1;
+    }
+    let event: Value = serde_json::from_str(&event().expect("it came")).expect("JSON");
+    let lines = daemon.log_lines(asked);
+    assert!(event["request_id"].is_string(), "{event}");
+    assert!(lines.iter().any(|line| line["request_id"] == event["request_id"]), "{event}: {lines:?}");
 }

@@ -1,5 +1,6 @@
 //! The README does what it says: its commands run, its configuration loads, its metrics exist.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -7,6 +8,7 @@ use std::process::{Command, Output};
 use crate::kit::config::Gateway;
 use crate::kit::daemon::Daemon;
 use crate::kit::folder::Folder;
+use crate::kit::papers::Papers;
 use crate::kit::ports;
 
 fn root() -> PathBuf {
@@ -27,18 +29,16 @@ fn blocks(language: &str) -> Vec<String> {
 
 /// The gateway as `conf/byname.yaml` makes it, on free ports.
 fn demo() -> Daemon {
-    demo_with("")
+    Gateway::new().config_text(&demo_text()).start()
 }
 
-/// The same with these lines more at its end.
-fn demo_with(more: &str) -> Daemon {
+/// Its configuration.
+fn demo_text() -> String {
     let text = fs::read_to_string(root().join("conf/byname.yaml")).expect("the file that runs by default");
     let demo = ports::free().to_string();
-    let text = text
-        .replace("127.0.0.1:8080", "{listen}")
+    text.replace("127.0.0.1:8080", "{listen}")
         .replace("127.0.0.1:9090", "{admin}")
-        .replace("127.0.0.1:8081", &demo);
-    Gateway::new().config_text(&(text + more)).start()
+        .replace("127.0.0.1:8081", &demo)
 }
 
 /// The same command for the ports of this test.
@@ -107,7 +107,10 @@ fn its_configuration_loads() {
     for (n, block) in blocks("yaml").iter().enumerate() {
         let file = folder.join(format!("{n}.yaml"));
         let there = format!("{}/", folder.display());
-        let block = block.replace("/etc/byname/", &there).replace(": tls.", &format!(": {there}tls."));
+        let block = block
+            .replace("/etc/byname/", &there)
+            .replace("/var/log/byname/", &there)
+            .replace(": tls.", &format!(": {there}tls."));
         fs::write(&file, block.replace(": clients.crt", &format!(": {there}clients.crt"))).expect("a file");
         run(Command::new(env!("CARGO_BIN_EXE_byname")).arg("-t").arg("-c").arg(&file));
     }
@@ -144,11 +147,34 @@ fn a_bad_configuration_is_told_with_its_place_and_64() {
 #[test]
 fn its_table_of_metrics_is_what_the_gateway_has() {
     // Whatever is counted for what the demo does not have.
-    let daemon = demo_with("\npolicies: { p: { moderator: { url: \"http://127.0.0.1:9/moderations\" } } }\n");
+    let papers = Papers::new();
+    let text = demo_text()
+        .replace(
+            "listen: {listen}",
+            &format!(
+                "listen: [ \"{{listen}}\", {{ address: \"{}\", tls: {} }} ]",
+                ports::free(),
+                papers.listener("")
+            ),
+        )
+        .replace(
+            "    keys:\n",
+            &format!(
+                "    keys:\n      later: {{ sha256: {}, expires: 2099-01-01T00:00:00Z }}\n",
+                crate::kit::config::digest("bn-later")
+            ),
+        );
+    let more = "\npolicies: { p: { moderator: { url: \"http://127.0.0.1:9/moderations\" } } }\n\
+                limits_store: { redis: \"redis://127.0.0.1:9\" }\n";
+    let daemon = Gateway::new().config_text(&(text + more)).start();
     let key = "bn-demo-key";
     daemon.client().chat_as(key, r#"{"model":"flaky","messages":[{"role":"user","content":"Hello"}]}"#);
     daemon.client().chat_as(key, r#"{"model":"nobody","messages":[{"role":"user","content":"Hello"}]}"#);
-    daemon.log_lines(2);
+    // Much is shown from the first time on that it is counted.
+    daemon
+        .client()
+        .chat_as(key, r#"{"model":"general","stream":true,"messages":[{"role":"user","content":"Hello"}]}"#);
+    daemon.log_lines(3);
     let page = daemon.ask_admin("/metrics").text();
     let mut real: Vec<_> = page
         .lines()
@@ -165,6 +191,8 @@ fn its_table_of_metrics_is_what_the_gateway_has() {
     told.sort();
     assert_eq!(told, real);
     labels_are_those_of_the_tables(&text, &page);
+    let ends = daemon.metric("byname_key_ends_seconds{key=\"later\",tenant=\"acme\"}");
+    assert_eq!(ends, Some(4_070_908_800.0));
 }
 
 /// Every label of the page stands in its metric's row, and in the table of labels.
@@ -187,4 +215,53 @@ fn labels_are_those_of_the_tables(readme: &str, page: &str) {
             assert!(label == "le" || (told.iter().any(|l| l == label) && explained()), "{name}: {label}");
         }
     }
+}
+
+/// README and man page name the members of a line, all of them and no others, and the daemon writes all of them.
+#[test]
+fn its_table_of_the_access_log_is_what_the_gateway_writes() {
+    let demo = ports::free().port();
+    let sha256 = crate::kit::config::digest("bn-log");
+    let text = format!(
+        "server: {{ listen: \"{{listen}}\", admin: \"{{admin}}\", demo_model: 127.0.0.1:{demo} }}
+tracing: {{ endpoint: \"http://127.0.0.1:9/v1/traces\", sample: 100% }}
+pools: {{ demo: {{ backends: [ {{ url: \"http://127.0.0.1:{demo}/v1\" }} ] }} }}
+policies: {{ p: {{ moderator: {{ url: \"http://127.0.0.1:9/moderations\", on_failure: allow }} }} }}
+tenants:
+  acme:
+    keys: {{ web: {{ sha256: {sha256} }} }}
+    limits: {{ tokens_per_minute: 100000 }}
+    models: {{ general: {{ policy: p, routes: [ {{ pool: demo, model: demo-large-2026-01 }} ] }} }}
+"
+    );
+    let daemon = Gateway::new().config_text(&text).start();
+    for model in ["general", "nobody"] {
+        let body = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"Hello"}}]}}"#);
+        daemon.client().chat_as("bn-log", &body);
+    }
+    let lines = daemon.log_lines(2);
+    let written: BTreeSet<String> =
+        lines.iter().flat_map(|line| line.as_object().expect("an object").keys().cloned()).collect();
+    let source = fs::read_to_string(root().join("src/proxy/access_log.rs")).expect("the source");
+    let of = |name: &str| {
+        let whole = source.split(name).nth(1).and_then(|rest| rest.split('}').next()).expect("a struct");
+        let fields = whole.lines().filter(|line| !line.trim_start().starts_with("//"));
+        fields.filter_map(|line| Some(line.trim().split_once(": ")?.0.to_owned())).collect::<BTreeSet<_>>()
+    };
+    let mut members = of("struct Line<'a> {");
+    assert!(members.remove("tokens"), "{members:?}");
+    members.append(&mut of("struct Tokens {"));
+    assert_eq!(written, members);
+
+    let text = readme();
+    let table = text.split("| member | when | meaning |\n").nth(1).and_then(|rest| rest.split("\n\n").next());
+    let rows = table.expect("the table").lines().skip(1).filter_map(|row| row.split('|').nth(1));
+    let told: BTreeSet<String> =
+        rows.flat_map(|cell| cell.split(',')).map(|name| name.trim().trim_matches('`').to_owned()).collect();
+    assert_eq!(told, members);
+    let page = fs::read_to_string(root().join("conf/man/byname.8")).expect("the man page");
+    let part = page.split(".Sh DIAGNOSTICS").nth(1).and_then(|rest| rest.split(".El").next());
+    let named = part.expect("a list").lines().filter_map(|line| line.strip_prefix(".It Cm "));
+    let told: BTreeSet<String> = named.flat_map(|names| names.split(" , ")).map(str::to_owned).collect();
+    assert_eq!(told, members);
 }

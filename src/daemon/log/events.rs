@@ -13,6 +13,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use serde::Serialize;
 
 use crate::config::plan::{LogForm, LogPlan};
+use crate::proxy::about;
 use crate::proxy::lines::{Lines, Priority};
 
 /// What our own lines' targets begin with.
@@ -33,6 +34,9 @@ struct Event<'a> {
     time: &'a str,
     level: &'static str,
     message: &'a str,
+    /// Of the request that it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
 }
 
 /// Takes events from now on, on standard error until a configuration is known. `BYNAME_LOG` is the level unless
@@ -65,7 +69,9 @@ impl Log for Events {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let line = line(self.form.load(), SystemTime::now(), record.level(), &words(record));
+        let (form, id) = (self.form.load(), about::now());
+        let id = id.as_ref().map(|id| id.as_str());
+        let line = line(form, SystemTime::now(), record.level(), &words(record), id);
         match &*self.lines.load() {
             Some(lines) => lines.push(priority(record.level()), &line),
             // Nobody is left to tell that it failed.
@@ -103,7 +109,7 @@ fn priority(level: Level) -> Priority {
 }
 
 /// One event as one line.
-fn line(form: LogForm, now: SystemTime, level: Level, message: &str) -> Vec<u8> {
+fn line(form: LogForm, now: SystemTime, level: Level, message: &str, id: Option<&str>) -> Vec<u8> {
     let time = humantime::format_rfc3339_millis(now).to_string();
     let level = match level {
         Level::Error => "error",
@@ -114,8 +120,14 @@ fn line(form: LogForm, now: SystemTime, level: Level, message: &str) -> Vec<u8> 
     };
     let mut line = match form {
         // Plain text always serialises.
-        LogForm::Json => serde_json::to_vec(&Event { time: &time, level, message }).unwrap_or_default(),
-        LogForm::Text => format!("{time} {level:<5} {}", message.on_one_line()).into_bytes(),
+        LogForm::Json => {
+            let event = Event { time: &time, level, message, request_id: id };
+            serde_json::to_vec(&event).unwrap_or_default()
+        }
+        LogForm::Text => {
+            let id = id.map_or_else(String::new, |id| format!(" request_id={id}"));
+            format!("{time} {level:<5} {}{id}", message.on_one_line()).into_bytes()
+        }
     };
     line.push(b'\n');
     line
@@ -140,12 +152,15 @@ mod tests {
     #[test]
     fn an_event_is_one_line_in_either_form() {
         let at = SystemTime::UNIX_EPOCH;
-        let told = |form| String::from_utf8(line(form, at, Level::Warn, "a\n\"b\" 日本")).unwrap();
+        let told = |form| String::from_utf8(line(form, at, Level::Warn, "a\n\"b\" 日本", None)).unwrap();
         assert_eq!(
             told(LogForm::Json),
             "{\"time\":\"1970-01-01T00:00:00.000Z\",\"level\":\"warn\",\"message\":\"a\\n\\\"b\\\" 日本\"}\n"
         );
         assert_eq!(told(LogForm::Text), "1970-01-01T00:00:00.000Z warn  a\\n\"b\" 日本\n");
+        let of_a_request = |form| String::from_utf8(line(form, at, Level::Warn, "a", Some("i"))).unwrap();
+        assert!(of_a_request(LogForm::Json).ends_with("\"message\":\"a\",\"request_id\":\"i\"}\n"));
+        assert_eq!(of_a_request(LogForm::Text), "1970-01-01T00:00:00.000Z warn  a request_id=i\n");
     }
 
     #[test]

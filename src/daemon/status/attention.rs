@@ -40,7 +40,7 @@ pub struct Notice {
 }
 
 impl Notice {
-    fn new(level: Level, about: impl Into<String>, what: impl Into<String>) -> Self {
+    pub(super) fn new(level: Level, about: impl Into<String>, what: impl Into<String>) -> Self {
         Self { level, about: about.into(), what: what.into(), link: None }
     }
 
@@ -63,6 +63,11 @@ pub fn notices(facts: &Facts, ends: &[End]) -> Vec<Notice> {
     more(&mut all, Level::Act, configuration.complaints.len(), "complaints");
     backends(facts, &mut all);
     moderators(facts, &mut all);
+    if facts.limits_store == Some("down") {
+        let what = "does not answer: each gateway lets its own share of shared limits pass";
+        all.push(Notice::new(Level::Act, "limits store", what));
+    }
+    all.extend(facts.losses.iter().cloned());
     limits(facts, &mut all);
     keys(facts, &mut all);
     for end in ends {

@@ -28,6 +28,9 @@ pub struct Facts {
     pub requests_per_second: Option<f32>,
     pub connections: Connections,
     pub configuration: Configuration,
+    /// Whether the store of shared limits answers: `up` or `down`; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits_store: Option<&'static str>,
     /// What somebody should look at, the most pressing first.
     pub attention: Vec<Notice>,
     pub pools: Vec<PoolFacts>,
@@ -37,6 +40,9 @@ pub struct Facts {
     /// Moderators that fail.
     #[serde(skip)]
     pub moderators: Vec<ModeratorFacts>,
+    /// What is lost, or would be.
+    #[serde(skip)]
+    pub losses: Vec<Notice>,
     #[serde(skip)]
     pub pace: Pace,
     #[serde(skip)]
@@ -108,7 +114,11 @@ pub struct BackendFacts {
     pub latency_ms: Latency,
     pub attempts: u64,
     pub attempts_per_second: Option<f32>,
+    /// Attempts that say something against the backend.
     pub failures: u64,
+    /// Others that were no success: clients that left or asked for what it does not take, connections that had
+    /// grown old, what a policy forbids.
+    pub other_ends: u64,
     /// Attempts by how they ended.
     pub outcomes: BTreeMap<String, u64>,
     pub weight: u16,
@@ -166,7 +176,7 @@ pub struct AliasFacts {
     pub reasons: BTreeMap<String, u64>,
     pub tokens: Tokens,
     pub in_flight: i64,
-    /// The mean time to the first useful byte, in milliseconds.
+    /// The mean time to the first useful byte over the last two minutes, in milliseconds; nothing if there was none.
     pub first_token_ms: Option<f64>,
     pub limits: Vec<LimitFacts>,
     pub routes: Vec<RouteFacts>,
@@ -198,7 +208,7 @@ pub struct Tokens {
     pub completion: u64,
 }
 
-/// A limit, and what is left of it now.
+/// A limit, and what is left of it now: for all gateways that share it, as far as their store has told this one.
 #[derive(Debug, Serialize)]
 pub struct LimitFacts {
     pub limit: &'static str,

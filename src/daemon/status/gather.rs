@@ -9,10 +9,12 @@ use super::facts::{
     AddressFacts, AliasFacts, BackendFacts, Configuration, Connections, Facts, KeyFacts, Latency, LimitFacts,
     ModeratorFacts, PoolFacts, RouteFacts, Strangers, TenantFacts, Tokens, state,
 };
-use super::history::{History, Who};
+use super::history::{History, Waits, Who};
 use super::look::Look;
+use super::losses;
 use crate::config::snapshot::{Snapshot, Tenant};
 use crate::daemon::admin::unready;
+use crate::daemon::keeper::Keeper;
 use crate::daemon::observe::left;
 use crate::daemon::process;
 use crate::daemon::reload::{Reloader, Report};
@@ -23,9 +25,11 @@ use crate::rules::auth::Principal;
 use crate::rules::breaker::State;
 use crate::rules::catalog::AliasEntry;
 use crate::rules::content::Moderation;
+use crate::rules::failover;
 use crate::rules::limits::book::{Book, Limit, When};
 use crate::rules::limits::period::Today;
 use crate::rules::pools::{Member, Pool};
+use crate::rules::store;
 use crate::rules::vitals::{Kind, Vitals};
 
 /// Where everything is known.
@@ -33,6 +37,8 @@ pub struct Sources {
     pub reloader: Arc<Reloader>,
     pub life: Arc<Life>,
     pub seats: Arc<Seats>,
+    /// Who keeps budgets on this machine's disk, if they are kept there.
+    pub keeper: Option<Arc<Keeper>>,
     /// When the process began.
     pub began: Instant,
     pub history: History,
@@ -80,6 +86,10 @@ impl Sources {
             requests_per_second: pace.per_second,
             connections: Connections { idle: census.idle, busy: census.busy },
             configuration: self.configuration(),
+            limits_store: snapshot.limiting.store.as_ref().map(|store| match store.state() {
+                store::State::Up => "up",
+                store::State::Down => "down",
+            }),
             attention: Vec::new(),
             pools: snapshot.pools.iter().map(|pool| scene.pool(pool)).collect(),
             tenants: scene.tenants(),
@@ -88,6 +98,7 @@ impl Sources {
                 reasons: scene.refusals.of("", ""),
             },
             moderators: moderators(&snapshot, now),
+            losses: losses::notices(self),
             pace,
             now: today,
         };
@@ -114,7 +125,7 @@ impl Sources {
     pub fn remember(&self, now: Instant) {
         let snapshot = self.reloader.live.load();
         let attempts = self.reloader.metrics.attempts();
-        let mut counts = Vec::new();
+        let (mut counts, mut waits) = (Vec::new(), Vec::new());
         for pool in &snapshot.pools {
             let mut sum = 0;
             for backend in &pool.backends {
@@ -130,13 +141,17 @@ impl Sources {
             for entry in tenant.catalog.entries() {
                 let count = entry.metrics.answered_so_far();
                 sum += count;
-                counts.push((Who::Alias(tenant.id.clone(), entry.alias.clone()), count));
+                let who = Who::Alias(tenant.id.clone(), entry.alias.clone());
+                waits.push((who.clone(), first_tokens(&entry.metrics)));
+                counts.push((who, count));
             }
             everyone += sum;
             counts.push((Who::Tenant(tenant.id.clone()), sum));
         }
         counts.push((Who::Everyone, everyone));
+        counts.extend(losses::so_far(&self.reloader.metrics));
         self.history.look(now, counts.into_iter());
+        self.history.look_at_waits(waits.into_iter());
     }
 }
 
@@ -178,6 +193,8 @@ impl Scene<'_> {
         });
         let outcomes = self.attempts.of(pool.name.as_str(), backend.name.as_str());
         let attempts: u64 = outcomes.values().sum();
+        let ok = outcomes.get("ok").copied().unwrap_or(0);
+        let failures = outcomes.iter().filter(|(outcome, _)| failover::blames(outcome)).map(|(_, n)| n).sum();
         let pace = self.history.pace(&Who::Backend(pool.name.clone(), backend.name.clone()));
         Some(BackendFacts {
             name: backend.name.to_string(),
@@ -189,7 +206,8 @@ impl Scene<'_> {
             latency_ms: slowest(own),
             attempts,
             attempts_per_second: pace.per_second,
-            failures: attempts.saturating_sub(outcomes.get("ok").copied().unwrap_or(0)),
+            failures,
+            other_ends: attempts.saturating_sub(ok).saturating_sub(failures),
             outcomes,
             weight: backend.weight,
             addresses,
@@ -251,7 +269,9 @@ impl Scene<'_> {
 
     fn alias(&self, tenant: &Tenant, entry: &AliasEntry) -> AliasFacts {
         let reasons = self.refusals.of(tenant.id.as_str(), entry.alias.as_str());
-        let pace = self.history.pace(&Who::Alias(tenant.id.clone(), entry.alias.clone()));
+        let who = Who::Alias(tenant.id.clone(), entry.alias.clone());
+        let pace = self.history.pace(&who);
+        let first_token = self.history.mean_wait(&who, first_tokens(&entry.metrics));
         let routes = entry.routes.iter().map(|route| RouteFacts {
             pool: route.pool.name.to_string(),
             // It is a JSON literal of ours, so it can be read back.
@@ -265,7 +285,7 @@ impl Scene<'_> {
             reasons,
             tokens: used(&entry.metrics),
             in_flight: entry.metrics.in_flight.get(),
-            first_token_ms: entry.metrics.mean_first_token().map(|seconds| tenths(seconds * 1e3)),
+            first_token_ms: first_token.map(|seconds| tenths(seconds * 1e3)),
             limits: self.limits(&tenant.book, entry.limit.as_ref()),
             routes: routes.collect(),
             pace,
@@ -322,6 +342,11 @@ fn breaker(state: State) -> &'static str {
 fn used(metrics: &AliasMetrics) -> Tokens {
     let (prompt, completion) = metrics.tokens_so_far();
     Tokens { prompt, completion }
+}
+
+fn first_tokens(metrics: &AliasMetrics) -> Waits {
+    let (count, sum) = metrics.first_tokens_so_far();
+    Waits { count, sum }
 }
 
 fn latency(vitals: &Vitals) -> Latency {

@@ -1,10 +1,11 @@
-//! The last two minutes as rates, so that a page that is opened now knows what was before.
+//! The last two minutes as rates and means, so that a page that is opened now knows what was before.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::gather::Sources;
+use super::losses::Loss;
 use crate::daemon::held;
 use crate::names::{Alias, BackendName, PoolName, TenantId};
 
@@ -28,6 +29,8 @@ pub enum Who {
     Tenant(TenantId),
     /// Requests for an alias.
     Alias(TenantId, Alias),
+    /// What nobody gets.
+    Lost(Loss),
 }
 
 /// Rates of everyone who is configured, and of nobody else: it grows with the configuration alone.
@@ -38,6 +41,25 @@ pub struct History(Mutex<Looks>);
 struct Looks {
     at: Option<Instant>,
     series: HashMap<Who, Series>,
+    waits: HashMap<Who, VecDeque<Waits>>,
+}
+
+/// How often was waited for something so far, and for how long in all.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Waits {
+    pub count: u64,
+    /// In seconds.
+    pub sum: f64,
+}
+
+impl Waits {
+    /// The mean of those since `before`, in seconds; nothing if there were none.
+    fn since(self, before: Self) -> Option<f64> {
+        let count = self.count.checked_sub(before.count).filter(|count| *count > 0)?;
+        #[expect(clippy::cast_precision_loss, reason = "a mean")]
+        let mean = (self.sum - before.sum) / count as f64;
+        Some(mean)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +94,29 @@ impl History {
                 (who, series)
             })
             .collect();
+    }
+
+    /// Takes in what has been waited for so far. Those who are not mentioned are forgotten.
+    pub fn look_at_waits(&self, waits: impl Iterator<Item = (Who, Waits)>) {
+        let mut looks = held(&self.0);
+        let mut before = std::mem::take(&mut looks.waits);
+        looks.waits = waits
+            .map(|(who, now)| {
+                let mut all = before.remove(&who).unwrap_or_default();
+                if all.len() >= POINTS {
+                    all.pop_front();
+                }
+                all.push_back(now);
+                (who, all)
+            })
+            .collect();
+    }
+
+    /// The mean wait of the last two minutes, in seconds, with what has been counted by now; nothing if there was
+    /// none, or nobody has looked yet.
+    pub fn mean_wait(&self, who: &Who, now: Waits) -> Option<f64> {
+        let looks = held(&self.0);
+        looks.waits.get(who)?.front().and_then(|before| now.since(*before))
     }
 
     /// How often it happened of late.
@@ -134,5 +179,24 @@ mod tests {
         assert_eq!(history.pace(&who()).rates.last(), Some(&0.0));
         history.look(began + EVERY * 102, std::iter::empty());
         assert!(history.pace(&who()).rates.is_empty());
+    }
+
+    #[test]
+    fn a_mean_is_of_the_last_two_minutes() {
+        let history = History::default();
+        let who = || Who::Alias(TenantId::new("acme"), Alias::new("general"));
+        let look = |count: u64, sum| history.look_at_waits(std::iter::once((who(), Waits { count, sum })));
+        assert_eq!(history.mean_wait(&who(), Waits { count: 1, sum: 1.0 }), None);
+        look(0, 0.0);
+        assert_eq!(history.mean_wait(&who(), Waits { count: 0, sum: 0.0 }), None);
+        assert_eq!(history.mean_wait(&who(), Waits { count: 2, sum: 5.0 }), Some(2.5));
+        // What was slow two minutes ago is over.
+        for _ in 0..POINTS {
+            look(10, 100.0);
+        }
+        assert_eq!(history.mean_wait(&who(), Waits { count: 10, sum: 100.0 }), None);
+        assert_eq!(history.mean_wait(&who(), Waits { count: 12, sum: 101.0 }), Some(0.5));
+        // Counters that began anew say nothing.
+        assert_eq!(history.mean_wait(&who(), Waits { count: 1, sum: 1.0 }), None);
     }
 }

@@ -8,6 +8,7 @@ use super::cells::{badge, by_traffic, heads, latency, limits, links, number, pac
 use super::facts::{BackendFacts, Facts, PoolFacts};
 use super::look::{Look, address};
 use super::words::{count, rate, spaced};
+use crate::rules::failover;
 use crate::rules::pools::condition::Condition;
 
 /// So many pools are shown at once.
@@ -108,12 +109,11 @@ fn pool(pool: &PoolFacts, rows: usize, open: bool, look: &Look) -> Markup {
 }
 
 fn backend(backend: &BackendFacts) -> Markup {
-    let failures: BTreeMap<_, _> = backend
-        .outcomes
-        .iter()
-        .filter(|(outcome, _)| *outcome != "ok")
-        .map(|(o, n)| (o.clone(), *n))
-        .collect();
+    let ended = |blamed: bool| -> BTreeMap<_, _> {
+        let of = |outcome: &str| outcome != "ok" && failover::blames(outcome) == blamed;
+        let all = backend.outcomes.iter().filter(|(outcome, _)| of(outcome));
+        all.map(|(outcome, number)| (outcome.clone(), *number)).collect()
+    };
     html! {
         tr role="row" data-key=(backend.name) {
             th role="rowheader" scope="row" {
@@ -143,7 +143,8 @@ fn backend(backend: &BackendFacts) -> Markup {
             (number("Attempts", backend.attempts))
             td role="cell" data-label="Failures" .n {
                 (count(backend.failures))
-                @if backend.failures > 0 { small.why { (reasons(&failures)) } }
+                @if backend.failures > 0 { small.why { (reasons(&ended(true))) } }
+                @if backend.other_ends > 0 { small.why { "no failures: " (reasons(&ended(false))) } }
             }
             (number("Weight", u64::from(backend.weight)))
         }

@@ -43,7 +43,7 @@ pub fn tenants(facts: &Facts, look: &Look) -> Markup {
                 table role="table" aria-labelledby="aliases" {
                     (heads(&[
                         ("Alias", ""), ("Rate", ""), ("Requests", "n"), ("Refused", "n"), ("Tokens", "n"),
-                        ("In flight", "n"), ("First token", "n"), ("Limits", ""), ("Asks", ""),
+                        ("In flight", "n"), ("First token, 2 min", "n"), ("Limits", ""), ("Asks", ""),
                     ]))
                     tbody role="rowgroup" {
                         @for (tenant, alias) in aliases.iter().take(most) { (self::alias(tenant, alias)) }
@@ -85,7 +85,7 @@ fn alias(tenant: &TenantFacts, alias: &AliasFacts) -> Markup {
             (refused(alias.refusals, &alias.reasons))
             (tokens(alias.tokens))
             (number("In flight", alias.in_flight.unsigned_abs()))
-            td role="cell" data-label="First token" .n {
+            td role="cell" data-label="First token, 2 min" .n {
                 @match alias.first_token_ms { Some(ms) => (millis(ms)), None => span.none { "–" } }
             }
             (limits_cell(&alias.limits))

@@ -164,7 +164,7 @@ impl Link {
 pub async fn keep(link: Arc<Link>) {
     let mut pause = FIRST_PAUSE;
     let mut told = None;
-    (link.hooks.state)(State::Down);
+    let mut known = None;
     loop {
         match link.reach().await {
             Ok(connection) => {
@@ -174,12 +174,17 @@ pub async fn keep(link: Arc<Link>) {
                 (link.hooks.state)(State::Up);
                 link.watch(&live).await;
                 (link.hooks.state)(State::Down);
+                known = Some(State::Down);
                 pause = FIRST_PAUSE;
                 told = None;
             }
             Err(why) => {
+                // Before the first attempt nobody knows; it is not down because nobody has asked yet.
+                if known.replace(State::Down).is_none() {
+                    (link.hooks.state)(State::Down);
+                }
                 if told.as_ref() != Some(&why) {
-                    log::warn!("the limits store cannot be used: {why}");
+                    log::warn!("the limits store cannot be used: {why}; this gateway goes on by its share");
                     told = Some(why);
                 }
             }

@@ -1,6 +1,7 @@
 //! One post to a collector of traces, through the connector that health checks use: there is no other HTTP client here.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +26,8 @@ pub struct Collecting {
     scheme: Scheme,
     timeout: Duration,
     head: RequestHeader,
+    /// Which of its addresses is posted to. After a failure it is the next one.
+    turn: AtomicUsize,
 }
 
 /// A header of a post; `None` when the value cannot stand in one.
@@ -48,7 +51,8 @@ impl Collecting {
             head.insert_header(name, value).ok()?;
         }
         let TracingPlan { host, port, scheme, timeout, .. } = plan;
-        Some(Self { host: host.clone(), port: *port, scheme: *scheme, timeout: *timeout, head })
+        let turn = AtomicUsize::new(0);
+        Some(Self { host: host.clone(), port: *port, scheme: *scheme, timeout: *timeout, head, turn })
     }
 
     /// For logs.
@@ -61,18 +65,21 @@ impl Collecting {
     /// # Errors
     /// Why the collector has not taken it, without a word of the collector's own.
     pub async fn post(&self, fleet: &Fleet, body: Bytes) -> Result<(), String> {
-        match timeout(self.timeout, self.ask(fleet, body)).await {
-            Ok(Ok(200..=299)) => Ok(()),
-            Ok(Ok(status)) => Err(format!("status {status}")),
-            Ok(Err(why)) => Err(why),
-            Err(_) => Err("no answer in time".to_owned()),
-        }
+        let why = match timeout(self.timeout, self.ask(fleet, body)).await {
+            Ok(Ok(200..=299)) => return Ok(()),
+            Ok(Ok(status)) => return Err(format!("status {status}")),
+            Ok(Err(why)) => why,
+            Err(_) => "no answer in time".to_owned(),
+        };
+        self.turn.fetch_add(1, Ordering::Relaxed);
+        Err(why)
     }
 
     async fn ask(&self, fleet: &Fleet, body: Bytes) -> Result<u16, String> {
         let found =
             fleet.resolver.addresses(&self.host, Local::Allowed).await.map_err(|why| why.to_string())?;
-        let address = *found.addresses.first().ok_or("it has no address")?;
+        let turn = self.turn.load(Ordering::Relaxed) % found.addresses.len().max(1);
+        let address = *found.addresses.get(turn).ok_or("it has no address")?;
         let broken = |why: Box<pingora_error::Error>| why.etype().as_str().to_owned();
         let connector = probe::connector().await.map_err(|why| why.label().to_owned())?;
         let mut session: HttpSession = connector

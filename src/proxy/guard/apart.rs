@@ -15,6 +15,7 @@ use crate::error::{GatewayError, UpstreamFault};
 use crate::names::Alias;
 use crate::proxy::intake::{self, NoBody};
 use crate::proxy::life::Life;
+use crate::proxy::stopwatch::Stopwatch;
 use crate::proxy::timer::Timer;
 use crate::rules::buffered::Part;
 use crate::rules::content::{Policy, Stop, Work};
@@ -50,10 +51,14 @@ pub struct Waiting<'a> {
     pub alias: &'a Alias,
     /// When the request is over.
     pub end: Instant,
+    /// Stops while a thread is waited for: the look is our own work, the wait is not.
+    pub own: &'a mut Stopwatch,
 }
 
 /// What was found, and the room that the body takes.
 type Looked = (Option<bool>, Part);
+/// When a look began.
+type Began = Instant;
 
 impl Waiting<'_> {
     /// Looks through a body when one of the seats is free. The room that the body takes is given back with it.
@@ -67,7 +72,8 @@ impl Waiting<'_> {
         body: &Bytes,
         room: Part,
     ) -> Result<Looked, NoBody> {
-        let Self { session, turns, life, alias, end } = self;
+        let Self { session, turns, life, alias, end, own } = self;
+        own.stop(Instant::now());
         let (policy, body) = (policy.clone(), body.clone());
         let job = move |work| {
             let found = policy.forbids_within(&body, work);
@@ -75,12 +81,14 @@ impl Waiting<'_> {
             drop(body);
             (found, room)
         };
-        tokio::select! {
+        let (found, began) = tokio::select! {
             biased;
             looked = looked(look, turns, job) => looked.map_err(NoBody::from),
             gone = intake::gone(session) => Err(gone),
             over = over(life, *end, alias) => Err(over.into()),
-        }
+        }?;
+        own.start(began);
+        Ok(found)
     }
 }
 
@@ -103,7 +111,7 @@ impl Drop for Leash {
     }
 }
 
-/// Does a job on a thread of its own, when there is a seat. Dropped, it ends the job soon.
+/// Does a job on a thread of its own, when there is a seat, and tells when it began. Dropped, it ends the job soon.
 ///
 /// # Errors
 /// There was no thread for it, or it did not come to its end.
@@ -111,7 +119,7 @@ pub async fn looked<T: Send + 'static>(
     look: Look,
     turns: &Turns,
     job: impl FnOnce(Work) -> T + Send + 'static,
-) -> Result<T, GatewayError> {
+) -> Result<(T, Began), GatewayError> {
     let unread = GatewayError::Internal("policy_unread");
     let Some(taken) = taken(look, turns).await else { return Err(unread) };
     let stop = Stop::default();
@@ -121,10 +129,11 @@ pub async fn looked<T: Send + 'static>(
         Look::Hard => Work::until(stop),
     };
     let task = tokio::task::spawn_blocking(move || {
+        let began = Instant::now();
         let found = job(work);
         // It is taken until now, also when nobody waits any more.
         drop(taken);
-        found
+        (found, began)
     });
     let looked = task.await.map_err(|_| unread);
     drop(leash);
@@ -144,4 +153,25 @@ async fn taken(look: Look, turns: &Turns) -> Option<(OwnedSemaphorePermit, Optio
         Look::Long(_) => (seat, None),
         Look::Hard => (seat, Some(turn)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_look_begins_when_the_wait_for_it_is_over() {
+        let turns = Turns::default();
+        let turn = turns.hard.clone().acquire_owned().await.unwrap();
+        let freed = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let freed = Instant::now();
+            drop(turn);
+            freed
+        };
+        let (looked, freed) = tokio::join!(looked(Look::Hard, &turns, |_| 7), freed);
+        let (found, began) = looked.unwrap();
+        assert_eq!(found, 7);
+        assert!(began >= freed);
+    }
 }

@@ -41,10 +41,11 @@ async fn forbids(put_off: PutOff, turns: &Turns) -> Result<Option<bool>, Gateway
     if put_off.bytes() > LONG {
         let long = put_off.clone();
         let look = Look::Long(MAX_WORK * (long.bytes() / LONG));
-        let soon = looked(look, turns, move |work| long.forbids_within(work)).await?;
+        let (soon, _) = looked(look, turns, move |work| long.forbids_within(work)).await?;
         if soon.is_some() {
             return Ok(soon);
         }
     }
-    looked(Look::Hard, turns, move |work| put_off.forbids_within(work)).await
+    let (found, _) = looked(Look::Hard, turns, move |work| put_off.forbids_within(work)).await?;
+    Ok(found)
 }

@@ -67,6 +67,8 @@ pub struct Control {
     picked_up: AtomicCell<u64>,
     /// For how long we have had such pieces.
     in_hand: AtomicCell<u64>,
+    /// When the client was first sent a part of the answer; [`NOTHING`] before.
+    sent: AtomicCell<u64>,
 }
 
 /// No moment of a request: it takes longer than a nanosecond to come that far.
@@ -89,6 +91,7 @@ impl Control {
             fault: AtomicCell::new(None),
             picked_up: AtomicCell::new(NOTHING),
             in_hand: AtomicCell::new(0),
+            sent: AtomicCell::new(NOTHING),
         }
     }
 
@@ -201,6 +204,16 @@ impl Control {
             let more = self.since(now).saturating_sub(since);
             self.in_hand.store(self.in_hand.load().saturating_add(more));
         }
+    }
+
+    /// Held session: the answer begins to go to the client, with a part that is useful.
+    pub fn begin_sending(&self, now: Instant) {
+        self.sent.store(self.since(now));
+    }
+
+    /// How long after the request's beginning that was, if it was.
+    pub fn first_sent(&self) -> Option<Duration> {
+        Some(self.sent.load()).filter(|sent| *sent != NOTHING).map(Duration::from_nanos)
     }
 
     /// For how long pieces of the answer were with us, all together.

@@ -280,6 +280,7 @@ impl Hold {
             return Error::e_explain(USELESS, "released without a head");
         };
         let whole = news.unwrap_or_default();
+        self.control.begin_sending(Instant::now());
         match framing {
             Framing::Whole => {
                 head.set_content_length(whole.len())?;

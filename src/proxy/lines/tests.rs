@@ -83,11 +83,26 @@ fn what_cannot_be_written_is_counted_and_the_next_line_is_whole() {
     lines.push(Priority::Info, b"four\n");
     lines.flush(SOON);
     assert_eq!(dropped.get(), 3, "the line break did not fit either");
-    lines.push(Priority::Info, b"lost\n");
+    lines.push(Priority::Info, b"late\n");
     lines.flush(SOON);
     lines.push(Priority::Info, b"five\n");
     lines.flush(SOON);
-    assert_eq!(all(&seen), "one\ntw\nfive\n");
+    assert_eq!(all(&seen), "one\ntw\nlate\nfive\n");
+}
+
+#[test]
+fn a_reader_that_is_slow_while_a_torn_line_is_ended_loses_nothing() {
+    let (lines, dropped) = lines();
+    let slow = ErrorKind::WouldBlock;
+    let (sink, seen) = sink(vec![Ok(2), Err(ErrorKind::StorageFull), Err(slow), Err(slow), Ok(1), Err(slow)]);
+    lines.go_to(sink);
+    lines.push(Priority::Info, b"one\n");
+    write(&lines);
+    lines.flush(SOON);
+    lines.push(Priority::Info, b"two\n");
+    lines.push(Priority::Info, b"three\n");
+    lines.flush(SOON);
+    assert_eq!((all(&seen).as_str(), dropped.get()), ("on\ntwo\nthree\n", 1));
 }
 
 #[test]

@@ -161,23 +161,35 @@ impl Taker<'_> {
         let mut both: Vec<&mut Reservation> =
             own.iter_mut().chain(pool.iter_mut().map(|(_, taken)| taken)).collect();
         let is_own = |at: usize| at == 0 && !self.limits.is_empty();
-        let (mut asks, mut kinds) = (Vec::new(), Vec::new());
+        let (mut asks, mut kinds, mut whose) = (Vec::new(), Vec::new(), Vec::new());
         for (at, taken) in both.iter().enumerate() {
-            for (kind, ask) in asks_of(taken, now, self.snapshot.limiting.instances) {
+            for (limit, kind, ask) in asks_of(taken, now, self.snapshot.limiting.instances) {
                 kinds.push((at, kind));
+                whose.push(limit);
                 asks.push(ask);
             }
         }
         if asks.is_empty() {
             return Ok(());
         }
+        // For metrics and the status: what others have used, too.
+        let tell = |both: &[&mut Reservation], remaining: &[u64]| {
+            let all = kinds.iter().zip(&whose).zip(asks.iter().zip(remaining));
+            for (((at, kind), limit), (ask, left)) in all {
+                if let Some(taken) = both.get(*at) {
+                    taken.hear(limit, *kind, ask.limit.saturating_sub(*left), now.when);
+                }
+            }
+        };
         match store.take(&asks, now.wall).await {
             Ok(Verdict::Taken { remaining }) => {
                 both.iter_mut().for_each(|taken| taken.note());
+                tell(&both, &remaining);
                 self.hear(&kinds, &asks, &remaining, now);
                 Ok(())
             }
             Ok(Verdict::Full { which, wait, remaining }) => {
+                tell(&both, &remaining);
                 self.hear(&kinds, &asks, &remaining, now);
                 let (at, kind) = kinds.get(which).copied().unwrap_or((0, LimitKind::RequestsPerMinute));
                 Err(if is_own(at) {

@@ -9,8 +9,8 @@ use crate::rules::limits::book::{Charge, Limit, Reservation};
 use crate::rules::limits::period::Today;
 use crate::rules::store::{Ask, Change, Span};
 
-/// What a reservation asks of a shared store.
-pub(super) fn asks_of(taken: &Reservation, now: Moment, instances: u64) -> Vec<(LimitKind, Ask)> {
+/// What a reservation asks of a shared store, and of which of its limits.
+pub(super) fn asks_of(taken: &Reservation, now: Moment, instances: u64) -> Vec<(Limit, LimitKind, Ask)> {
     let mut asks = Vec::new();
     for limit in taken.limits() {
         for kind in LimitKind::ALL {
@@ -20,6 +20,7 @@ pub(super) fn asks_of(taken: &Reservation, now: Moment, instances: u64) -> Vec<(
             let local = taken.used(limit, kind, now.when);
             let share = most.div_ceil(instances.max(1));
             asks.push((
+                limit.clone(),
                 kind,
                 Ask { key: key(limit, kind), window, limit: most, amount: amount.min(most), local, share },
             ));

@@ -6,6 +6,10 @@ use regex_automata::util::look::Look;
 
 use super::fold::letters::{is_unspaced, is_word};
 
+/// What an expression asks for where a blank must stand before. It means something else to those who write them, and
+/// what they write with it is refused.
+pub(super) const BLANK_BEFORE: Look = Look::StartCRLF;
+
 /// What stands on one side of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
@@ -15,6 +19,7 @@ pub(super) enum Side {
     Word,
     /// One of a script that does not.
     Unspaced,
+    Blank,
     Other,
 }
 
@@ -27,7 +32,7 @@ pub(super) struct Edge {
 
 impl Edge {
     /// How many there are.
-    pub(super) const KINDS: usize = 16;
+    pub(super) const KINDS: usize = 25;
 
     /// The place at `at`, where a character begins or the text ends.
     pub(super) fn of(text: &[u8], at: usize) -> Self {
@@ -39,7 +44,7 @@ impl Edge {
 
     /// Its number among all kinds of places.
     pub(super) fn kind(self) -> usize {
-        self.before as usize * 4 + self.behind as usize
+        self.before as usize * 5 + self.behind as usize
     }
 
     /// Whether no word goes on across this place.
@@ -52,7 +57,8 @@ impl Edge {
         let Self { before, behind } = self;
         match look {
             // A folded text is one line.
-            Look::Start | Look::StartLF | Look::StartCRLF => before == Side::End,
+            BLANK_BEFORE => before == Side::Blank,
+            Look::Start | Look::StartLF => before == Side::End,
             Look::End | Look::EndLF | Look::EndCRLF => behind == Side::End,
             Look::WordAscii | Look::WordUnicode => self.is_boundary(),
             Look::WordAsciiNegate | Look::WordUnicodeNegate => !self.is_boundary(),
@@ -75,6 +81,7 @@ impl Side {
     fn of(c: Option<char>) -> Self {
         match c {
             None => Self::End,
+            Some(' ') => Self::Blank,
             Some(c) if is_word(c) => Self::Word,
             Some(c) if is_unspaced(c) => Self::Unspaced,
             Some(_) => Self::Other,
@@ -84,7 +91,7 @@ impl Side {
     fn is_letter(self) -> bool {
         match self {
             Self::Word | Self::Unspaced => true,
-            Self::End | Self::Other => false,
+            Self::End | Self::Blank | Self::Other => false,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod blank;
 mod class;
 mod dead;
+mod meet;
 
 use regex_automata::nfa::thompson::{Compiler, NFA, WhichCaptures};
 use regex_syntax::ParserBuilder;
@@ -101,6 +102,7 @@ impl Pattern {
         {
             return Ok(Self(Kind::Text(text.to_owned())));
         }
+        let hir = meet::joined(hir);
         let automaton = automaton(&hir)?;
         if dead::is_dead(&automaton) {
             return Err(Flaw::new(

@@ -128,3 +128,58 @@ fn the_last_chance_is_known_before_it_is_taken() {
     assert!(last(1, 1), "it is sent again once");
     assert!(last(2, 0), "three in all");
 }
+
+#[test]
+fn an_outcome_blames_a_backend_if_one_of_its_usual_faults_does() {
+    use UpstreamFault::*;
+    let reasons = [
+        Reason::ContextOverflow,
+        Reason::ContentPolicy,
+        Reason::Quota,
+        Reason::Capacity,
+        Reason::RateLimited,
+        Reason::BadCredential,
+        Reason::Unsupported,
+        Reason::NoSuchModel,
+        Reason::Other,
+    ];
+    let mut all = vec![
+        NoBackend,
+        AllBusy,
+        Connect,
+        ConnectTimeout,
+        Tls,
+        NotTaken,
+        FirstByteTimeout,
+        IdleTimeout,
+        TotalTimeout,
+        Reset,
+        BadResponse,
+        BadContentType,
+        BadEncoding,
+        BadJson,
+        BadShape,
+        ErrorInAnswer(Said::NOTHING),
+        EventTooLarge,
+        TooLarge,
+        Truncated,
+        DrainOver,
+        AnswerForbidden,
+        Flagged,
+        NotModerated,
+    ];
+    for reason in reasons {
+        let usual = [400, 404, 408, 413, 422, 429, 451, 500, 502, 503, 529];
+        all.extend(usual.map(|status| Status { status, reason }));
+    }
+    let mut blamed = std::collections::BTreeMap::<_, bool>::new();
+    for fault in all {
+        *blamed.entry(fault.label()).or_default() |= judge(fault).blame != Blame::Nobody;
+    }
+    // A 400 for a model that the backend does not have is rare; other rejections are the caller's.
+    blamed.insert("rejected", false);
+    for (label, expected) in blamed {
+        assert_eq!(blames(label), expected, "{label}");
+    }
+    assert!(["ok", "client_left", "stale_connection"].into_iter().all(|label| !blames(label)));
+}

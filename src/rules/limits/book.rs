@@ -140,7 +140,13 @@ impl Book {
         standing
     }
 
-    /// What is used of one limit now.
+    /// What all gateways that share a store have used of one limit, as far as this one has heard: its own use at
+    /// least.
+    pub fn used_by_all(&self, limit: &Limit, kind: LimitKind, when: When) -> u64 {
+        self.pages().cells.get_mut(limit.cell).map_or(0, |cell| cell.used_by_all(kind, when))
+    }
+
+    /// What is used of one limit now, by this gateway.
     pub fn used(&self, limit: &Limit, kind: LimitKind, when: When) -> u64 {
         self.pages().cells.get_mut(limit.cell).map_or(0, |cell| cell.used(kind, when))
     }
@@ -251,6 +257,13 @@ impl Reservation {
     /// What is used of one of its limits.
     pub fn used(&self, limit: &Limit, kind: LimitKind, when: When) -> u64 {
         self.book.used(limit, kind, when)
+    }
+
+    /// Takes in what all gateways that share a store have used of one of its limits, for whoever looks.
+    pub fn hear(&self, limit: &Limit, kind: LimitKind, by_all: u64, when: When) {
+        if let Some(cell) = self.book.pages().cells.get_mut(limit.cell) {
+            cell.hear(kind, by_all, when);
+        }
     }
 
     /// When it was taken.

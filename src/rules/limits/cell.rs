@@ -16,12 +16,31 @@ pub(super) struct Cell {
     in_flight: Estimator,
     pub(super) day: Spent,
     pub(super) month: Spent,
+    /// What other gateways have used of each kind, as a shared store last told.
+    others: Vec<(LimitKind, Others)>,
 }
+
+/// What others had used of a limit at some time.
+#[derive(Debug, Clone, Copy)]
+struct Others {
+    used: u64,
+    at: When,
+}
+
+/// For how long what others have used in a minute is believed.
+const MINUTE: Duration = Duration::from_secs(60);
 
 impl Default for Cell {
     fn default() -> Self {
         let (requests, tokens, in_flight) = (Meter::default(), Meter::default(), exact());
-        Self { requests, tokens, in_flight, day: Spent::default(), month: Spent::default() }
+        Self {
+            requests,
+            tokens,
+            in_flight,
+            day: Spent::default(),
+            month: Spent::default(),
+            others: Vec::new(),
+        }
     }
 }
 
@@ -123,6 +142,28 @@ impl Cell {
             LimitKind::TokensPerDay => self.day.used_in(when.today.day),
             LimitKind::TokensPerMonth => self.month.used_in(when.today.month),
         }
+    }
+
+    /// Takes in what all gateways together have used, ourselves included.
+    pub(super) fn hear(&mut self, kind: LimitKind, by_all: u64, when: When) {
+        let others = Others { used: by_all.saturating_sub(self.used(kind, when)), at: when };
+        match self.others.iter_mut().find(|(of, _)| *of == kind) {
+            Some((_, known)) => *known = others,
+            None => self.others.push((kind, others)),
+        }
+    }
+
+    /// What all gateways together have used, as far as we have heard of the others.
+    pub(super) fn used_by_all(&mut self, kind: LimitKind, when: When) -> u64 {
+        let counts = |at: When| match kind {
+            LimitKind::RequestsPerMinute | LimitKind::TokensPerMinute => when.now.since(at.now) < MINUTE,
+            LimitKind::Concurrent => false,
+            LimitKind::TokensPerDay => at.today.day == when.today.day,
+            LimitKind::TokensPerMonth => at.today.month == when.today.month,
+        };
+        let others = self.others.iter().find(|(of, others)| *of == kind && counts(others.at));
+        let others = others.map_or(0, |(_, others)| others.used);
+        self.used(kind, when).saturating_add(others)
     }
 
     pub(super) fn settle(

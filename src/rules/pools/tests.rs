@@ -32,7 +32,7 @@ fn pool(name: &str, balance: Balance, weights: &[u16]) -> Arc<Pool> {
         weight: *weight,
         reach: Reach { tls: None, h2: false, group: 0 },
         credential: Arc::default(),
-        metrics: Arc::new(metrics.backend("p", "b")),
+        metrics: metrics.backend("p", "b"),
     });
     let pool = Arc::new(Pool::new(PoolParts {
         name: PoolName::new(name),

@@ -3,7 +3,7 @@
 //! Requests read it and tell it without waiting for one another. It belongs behind an `Arc` that outlives a
 //! configuration.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use super::prompt;
 use crate::wire::weigh::Weight;
@@ -25,11 +25,17 @@ const FIRST_ANSWER: f64 = 500.0;
 pub struct Learned {
     correction: Average,
     answer: Average,
+    /// Whether the last answer came without a count.
+    uncounted: AtomicBool,
 }
 
 impl Default for Learned {
     fn default() -> Self {
-        Self { correction: Average::new(1.0), answer: Average::new(FIRST_ANSWER) }
+        Self {
+            correction: Average::new(1.0),
+            answer: Average::new(FIRST_ANSWER),
+            uncounted: AtomicBool::new(false),
+        }
     }
 }
 
@@ -54,12 +60,35 @@ impl Learned {
         self.answer.add(actual_completion.min(MOST_ANSWER) as f64);
     }
 
+    /// Takes in whether an answer came with a backing model's own count of tokens.
+    pub fn counted(&self, by: Counted) {
+        let uncounted = by == Counted::Nobody;
+        // It hardly ever changes, and is read by all.
+        if self.uncounted.load(Relaxed) != uncounted {
+            self.uncounted.store(uncounted, Relaxed);
+        }
+    }
+
+    /// Who counted the last answer's tokens.
+    pub fn counter(&self) -> Counted {
+        if self.uncounted.load(Relaxed) { Counted::Nobody } else { Counted::Model }
+    }
+
     /// How many tokens to set aside for a request before it is sent. `answer_cap` is the most that the client
     /// allows for all of its choices together; without one, the usual answer is set aside.
     pub fn reserve(&self, weight: Weight, answer_cap: Option<u64>) -> u64 {
         let prompt = (prompt(weight) as f64 * self.correction()).ceil() as u64;
         prompt.saturating_add(answer_cap.map_or_else(|| self.answer(), |cap| cap.min(MOST_ANSWER)))
     }
+}
+
+/// Who counted the tokens of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// The backing model, as far as is known.
+    Model,
+    /// Nobody: only an estimate can be had.
+    Nobody,
 }
 
 /// An exponential moving average: the bits of an `f64`.
@@ -88,6 +117,16 @@ impl Average {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_counts_is_who_counted_last() {
+        let learned = Learned::default();
+        assert_eq!(learned.counter(), Counted::Model);
+        for last in [Counted::Nobody, Counted::Nobody, Counted::Model] {
+            learned.counted(last);
+            assert_eq!(learned.counter(), last);
+        }
+    }
 
     fn words(letters: u64) -> Weight {
         Weight { letters, ..Weight::default() }

@@ -30,6 +30,7 @@ pub struct Gateway {
     listener: Listener,
     listeners: Vec<String>,
     files: Option<usize>,
+    first: Option<&'static str>,
     sections: Vec<String>,
 }
 
@@ -230,8 +231,17 @@ impl Gateway {
         &self.environment
     }
 
-    pub(super) fn files(&self) -> Option<usize> {
-        self.files
+    /// What a shell does before the process begins: `umask 0077`.
+    pub fn first(mut self, words: &'static str) -> Self {
+        self.first = Some(words);
+        self
+    }
+
+    /// All that a shell has to do before the process begins.
+    pub(super) fn shell(&self) -> Option<String> {
+        let files = self.files.map(|files| format!("ulimit -n {files}"));
+        let all: Vec<_> = files.into_iter().chain(self.first.map(str::to_owned)).collect();
+        (!all.is_empty()).then(|| all.join(" && "))
     }
 
     fn timeout(mut self, key: &str, duration: &str) -> Self {

@@ -229,11 +229,11 @@ impl Drop for Daemon {
 /// The binary, in a process that may have only so many open files where the test wants that.
 fn command(gateway: &Gateway) -> Command {
     let binary = env!("CARGO_BIN_EXE_byname");
-    match gateway.files() {
+    match gateway.shell() {
         None => Command::new(binary),
-        Some(files) => {
+        Some(first) => {
             let mut command = Command::new("sh");
-            command.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), binary]);
+            command.args(["-c", &format!("{first} && exec \"$0\" \"$@\""), binary]);
             command
         }
     }

@@ -3,12 +3,15 @@
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
 use super::setup::{KEY_APP, Setup};
 use super::{ask_with_cap, assert_limited, left, settled, using};
-use crate::kit::KEY;
 use crate::kit::daemon::Daemon;
 use crate::kit::folder::Folder;
+use crate::kit::process::soon;
 use crate::kit::upstream::Upstream;
+use crate::kit::{DEADLINE, KEY};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -64,6 +67,44 @@ fn a_day_that_is_used_up_says_so_until_midnight() {
     let wait = assert_limited(&daemon.client().chat_as(KEY_APP, &ask_with_cap("general", 10)), "general");
     assert!(wait + 60 > left, "{wait}, {left} s before midnight");
     assert_eq!(of_month(&daemon), 0);
+}
+
+/// The most that a process may write into a file from now on, in bytes; none is as much as it likes.
+fn disk(daemon: &Daemon, most: Option<u64>) {
+    let id = i32::try_from(daemon.pid()).ok().and_then(Pid::from_raw);
+    assert!(id.is_some());
+    prlimit(id, Resource::Fsize, Rlimit { current: most, maximum: None }).expect("it is our child");
+}
+
+#[test]
+fn a_disk_that_is_full_is_heard_of_and_so_is_its_end() {
+    well_before_midnight();
+    let (upstream, folder) = (Upstream::always(using(100, 300)), Folder::new("state"));
+    // As a full disk is: an error, and no signal.
+    let daemon = setup(&upstream, &folder).gateway().first("trap '' XFSZ").start();
+    let notices = || {
+        let status = daemon.ask_admin("/status.json").json();
+        let all = status["attention"].as_array().expect("a list").clone();
+        all.iter().filter(|one| one["about"] == "budgets").map(ToString::to_string).collect::<Vec<_>>()
+    };
+    spend(&daemon, KEY, 1);
+    assert_eq!(notices(), Vec::<String>::new());
+    disk(&daemon, Some(0));
+    spend(&daemon, KEY, 1);
+    assert!(soon(DEADLINE, || !notices().is_empty()), "{}", daemon.stderr());
+    let told = notices();
+    assert!(told.len() == 1 && told[0].contains("a restart forgets what was used since: "), "{told:?}");
+    // It is tried on, and not told each time.
+    thread::sleep(Duration::from_millis(1500));
+    assert_eq!(daemon.stderr().matches("budgets cannot be kept").count(), 1, "{}", daemon.stderr());
+    disk(&daemon, None);
+    assert!(soon(DEADLINE, || notices().is_empty()), "{}", daemon.stderr());
+    assert!(soon(DEADLINE, || daemon.stderr().contains("budgets are kept again")), "{}", daemon.stderr());
+    daemon.signal("KILL");
+    let mut daemon = daemon;
+    daemon.wait();
+    let next = setup(&upstream, &folder).start();
+    assert_eq!(of_month(&next), 5000 - 2 * 400);
 }
 
 #[test]

@@ -85,6 +85,62 @@ fn two_gateways_let_a_hundred_through_in_sum() {
     }
 }
 
+/// What the events say of the store: level and message.
+fn said(daemon: &Daemon) -> Vec<String> {
+    let text = daemon.stderr();
+    let all = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let told = all.filter_map(|event| {
+        let (level, message) = (event["level"].as_str()?, event["message"].as_str()?);
+        message.contains("store").then(|| format!("{level} {message}"))
+    });
+    told.collect()
+}
+
+#[test]
+fn a_good_store_is_told_of_once_and_a_bad_one_is_told_why() {
+    let (upstream, redis) = (quick(), Redis::start());
+    let daemon = setup(&upstream, &redis, "1s").alias("general", &["main"], "").start();
+    is_up(&daemon);
+    // The metric comes after the words, but those are written by another thread.
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(said(&daemon), ["info the limits store is up"]);
+
+    let nobody = Upstream::refusing();
+    let daemon = Setup::new()
+        .pool("main", &[&upstream], "")
+        .store(&format!("redis: \"redis://{}\", timeout: 1s, instances: 2", nobody.addr()))
+        .alias("general", &["main"], "")
+        .start();
+    thread::sleep(Duration::from_millis(800));
+    let told = said(&daemon);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("warn the limits store cannot be used: "), "{told:?}");
+    assert!(told[0].ends_with("; this gateway goes on by its share"), "{told:?}");
+    assert_eq!(daemon.metric("byname_limits_store_up"), Some(0.0));
+}
+
+#[test]
+fn what_is_left_is_left_for_all_as_far_as_the_store_has_told() {
+    let (upstream, redis) = (quick(), Redis::start());
+    let setup = setup(&upstream, &redis, "1s")
+        .alias("general", &["main"], "")
+        .tenant("requests_per_minute: 100, tokens_per_day: 100000");
+    let daemons = [setup.start(), setup.start()];
+    daemons.iter().for_each(is_up);
+    within_a_minute(Duration::from_secs(8));
+    assert_eq!(passed(&daemons[0], "general", 8), 8);
+    settled(&daemons[0]);
+    let day = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() / (24 * 60 * 60);
+    wait_for(&redis, &[(format!("byname:t/acme:tokens_per_day:d{day}"), "1360")]);
+    let answer = daemons[1].client().chat(&ask("general"));
+    settled(&daemons[1]);
+    assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("91"));
+    assert_eq!(left(&daemons[1], "acme", "", "requests_per_minute"), 91);
+    assert_eq!(left(&daemons[1], "acme", "", "tokens_per_day"), 100_000 - 9 * 170);
+    // The first has not asked since.
+    assert_eq!(left(&daemons[0], "acme", "", "requests_per_minute"), 92);
+}
+
 #[test]
 fn what_is_shared_is_settled_and_given_back() {
     let redis = Redis::start();
@@ -304,8 +360,17 @@ fn a_store_that_was_never_there_stops_nobody() {
     let daemon =
         setup(&upstream, &redis, "5ms").alias("general", &["main"], "requests_per_minute: 10").start();
     assert_eq!(daemon.metric("byname_limits_store_up"), Some(0.0));
+    let status = || daemon.ask_admin("/status.json").json();
+    let down = |status: &serde_json::Value| {
+        let all = status["attention"].as_array().expect("a list").iter();
+        all.filter(|notice| notice["about"] == "limits store" && notice["level"] == "act").count()
+    };
+    let told = status();
+    assert_eq!((told["limits_store"].as_str(), down(&told)), (Some("down"), 1), "{told}");
     assert_eq!(passed(&daemon, "general", 8), 5);
     redis.restart();
     is_up(&daemon);
+    let told = status();
+    assert_eq!((told["limits_store"].as_str(), down(&told)), (Some("up"), 0), "{told}");
     assert_eq!(left(&daemon, "acme", "general", "requests_per_minute"), 5);
 }

@@ -230,6 +230,25 @@ fn the_unit_waits_longer_than_the_daemon_drains() {
     assert!(text.contains("RestartPreventExitStatus=64") && text.contains("Type=notify\n"));
 }
 
+/// Logs in files: the unit may write them, the package rotates them, and what is written about it is one place.
+#[test]
+fn logs_can_be_files_and_are_rotated() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text =
+        |name: &str| std::fs::read_to_string(root.join(name)).unwrap_or_else(|why| panic!("{name}: {why}"));
+    let unit = text("systemd/byname.service");
+    for line in ["LogsDirectory=byname\n", "LogsDirectoryMode=0750\n", "ProtectSystem=strict\n"] {
+        assert!(unit.contains(line), "{line}");
+    }
+    let package = text("Cargo.toml");
+    assert!(package.contains("[\"systemd/byname.logrotate\", \"etc/logrotate.d/byname\", \"644\"]"));
+    assert!(package.contains("\"/etc/logrotate.d/byname\"]"), "what an operator changes there is kept");
+    let rotation = text("systemd/byname.logrotate");
+    assert!(rotation.contains("\n/var/log/byname/*.log {\n") && rotation.ends_with("}\n"), "{rotation}");
+    assert!(rotation.contains("systemctl reload byname.service"), "{rotation}");
+    assert!(text("README.md").contains("{ file: /var/log/byname/access.log }"));
+}
+
 /// systemd's socket activation: sockets at 3 and up, for the process whose id stands in `LISTEN_PID`.
 #[test]
 fn sockets_that_systemd_has_opened_are_taken() {

@@ -79,6 +79,23 @@ fn why_it_fails_is_told_once_and_where_requests_go_on_without_it() {
 }
 
 #[test]
+fn the_event_has_the_id_of_the_request_that_met_it_first() {
+    let (model, moderator) = (model(), Upstream::refusing());
+    let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 8s")).start();
+    for _ in 0..2 {
+        assert_eq!(daemon.client().chat(&ask("hello")).status, 403);
+    }
+    wait_event(&daemon, "fails: ");
+    let text = daemon.stderr();
+    let event = text.lines().find(|line| line.contains("the moderator of policy")).expect("it came");
+    let event: Value = serde_json::from_str(event).expect("JSON");
+    assert!(event["request_id"].is_string(), "{event}");
+    assert_eq!(event["request_id"], daemon.log_lines(2)[0]["request_id"]);
+    let others = text.lines().filter(|line| !line.contains("the moderator of policy"));
+    assert!(others.clone().count() > 0 && others.clone().all(|line| !line.contains("request_id")), "{text}");
+}
+
+#[test]
 fn a_name_that_leads_nowhere_is_told() {
     let model = model();
     let policy = "moderator: { url: \"http://moderator.invalid/v1/moderations\", timeout: 8s }";
@@ -122,6 +139,21 @@ fn it_is_told_when_it_answers_again() {
     assert_eq!(notices(&daemon), Vec::<String>::new());
     let lines = daemon.log_lines(3);
     assert_eq!((&lines[1]["moderation"], lines[2].get("moderation")), (&json!("skipped"), None));
+}
+
+#[test]
+fn a_reload_does_not_make_it_well() {
+    let (model, moderator) = (model(), Upstream::refusing());
+    let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 8s")).start();
+    assert_eq!(daemon.client().chat(&ask("hello")).status, 403);
+    wait_event(&daemon, "connections are refused");
+    let told = notices(&daemon);
+    daemon.reload();
+    assert_eq!((told.len(), notices(&daemon)), (1, told));
+    assert_eq!(daemon.client().chat(&ask("hello")).status, 403);
+    // What is told behind the failure is there, and the failure once.
+    daemon.reload();
+    assert_eq!(events(&daemon).len(), 1, "{:?}", events(&daemon));
 }
 
 #[test]

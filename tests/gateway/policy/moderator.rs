@@ -108,6 +108,28 @@ fn nothing_leaves_before_it_has_answered_and_the_model_works_meanwhile() {
 }
 
 #[test]
+fn the_first_token_is_the_clients_and_one_that_never_came_is_none() {
+    let (model, wait) = (model(), Duration::from_millis(600));
+    let moderator = Upstream::start(move |seen| {
+        let mut steps = vec![Step::Pause(wait)];
+        steps.extend(verdict(seen, seen.text().contains("bad")));
+        steps
+    });
+    let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 8s")).start();
+    for body in [ask("hello"), ask_stream("general"), ask("a bad idea")] {
+        daemon.client().chat(&body);
+    }
+    let lines = daemon.log_lines(3);
+    for line in &lines[..2] {
+        assert!(line["first_token_ms"].as_f64() >= Some(600.0), "{line}");
+    }
+    assert_eq!((&lines[2]["status"], lines[2].get("first_token_ms")), (&json!(403), None));
+    let first = |what: &str| daemon.metric_sum(&format!("byname_time_to_first_token_seconds_{what}"), &[]);
+    assert_eq!(first("count"), 2.0);
+    assert!(first("sum") >= 1.2, "{}", first("sum"));
+}
+
+#[test]
 fn a_flag_ends_a_model_that_still_works() {
     let model = Upstream::always(vec![Step::Stall]);
     let moderator = strict();

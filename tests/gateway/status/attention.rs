@@ -34,6 +34,8 @@ fn all_is_well_until_something_is_not() {
     let upstream = Upstream::always(json_answer("ok"));
     let daemon = Gateway::new().backend(&upstream).tenant_limits("requests_per_minute: 100000").start();
     assert_eq!(notices(&daemon), Vec::<String>::new());
+    assert_eq!(json(&daemon, "/status").get("limits_store"), None);
+    assert_eq!(daemon.metric("byname_limits_store_up"), None);
     assert!(html(&daemon, "/status").contains("nothing needs attention"));
     let good = std::fs::read_to_string(daemon.config()).expect("our own file");
     std::fs::write(daemon.config(), format!("{good}\nserver_: <script>\n")).expect("our own file");
@@ -101,4 +103,23 @@ fn backends_limits_and_keys_are_told_of() {
             "{words} is not in\n{page}"
         );
     }
+}
+
+#[test]
+fn what_is_lost_is_told_of() {
+    let (upstream, nobody) = (Upstream::always(json_answer("ok")), Upstream::refusing());
+    let tracing = format!("tracing: {{ endpoint: \"http://{}/v1/traces\", sample: 100% }}", nobody.addr());
+    let daemon = Gateway::new()
+        .backend(&upstream)
+        .tenant_limits("requests_per_minute: 100000")
+        .section(&tracing)
+        .section("log: { access: { file: /dev/full } }")
+        .start();
+    assert_eq!(notices(&daemon), Vec::<String>::new());
+    for _ in 0..3 {
+        assert_eq!(daemon.client().chat(&chat("general")).status, 200);
+    }
+    wait_notice(&daemon, &["act access log some 3 lines were lost in the last two minutes: its reader"]);
+    wait_notice(&daemon, &["watch tracing some 3 traces were lost in the last two minutes: the collector"]);
+    assert!(!notices(&daemon).iter().any(|notice| notice.contains("events")), "{:?}", notices(&daemon));
 }

@@ -90,3 +90,26 @@ fn looking_keeps_nobody_waiting() {
     });
     assert_eq!(named(&json(&daemon, "/status")["tenants"], "tenant-1")["requests"], 50);
 }
+
+/// What nobody has asked for is not on the page of metrics, and whoever scrapes it keeps nobody waiting.
+#[test]
+fn the_page_of_metrics_is_small_and_made_elsewhere() {
+    let upstream = Upstream::always(json_answer("ok"));
+    let daemon = Gateway::new().config_text(&text(&upstream)).start();
+    let scrape = || daemon.ask_admin("/metrics").text();
+    let page = scrape();
+    let series = page.lines().filter(|line| !line.starts_with('#')).count();
+    // In flight and what is left of limits for 1500 aliases and 500 tenants, and some 20 of each backend.
+    assert!(series < 10_000 && page.len() < 1_000_000, "{series} series, {} bytes", page.len());
+    assert!(!page.contains("byname_request_duration_seconds_bucket"));
+    std::thread::scope(|scope| {
+        let scrapes: Vec<_> = (0..8).map(|_| scope.spawn(scrape)).collect();
+        for _ in 0..20 {
+            assert_eq!(daemon.ask_admin("/healthz").status, 200);
+        }
+        let left = |page: &str| page.matches("byname_limit_remaining{").count();
+        for page in scrapes.into_iter().filter_map(|scrape| scrape.join().ok()) {
+            assert_eq!(left(&page), 3 * TENANTS, "two pages were made at once");
+        }
+    });
+}

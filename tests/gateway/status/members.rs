@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{chat, html, named};
 use crate::kit::answers::json_answer;
 use crate::kit::config::{Gateway, digest};
+use crate::kit::script::whole;
 use crate::kit::upstream::Upstream;
 use crate::kit::{DEADLINE, KEY};
 
@@ -106,6 +107,21 @@ fn what_happened_is_what_it_says() {
 /// What one prompt of this test took.
 fn prompt(tokens: &Value) -> u64 {
     tokens["prompt"].as_u64().expect("a number") / 13
+}
+
+#[test]
+fn what_a_caller_did_wrong_is_no_failure_of_a_backend() {
+    let error = [("Content-Type", "application/json")];
+    let upstream = Upstream::start(move |seen| whole(if seen.index == 0 { 400 } else { 500 }, &error, "{}"));
+    let daemon = Gateway::new().backend(&upstream).start();
+    assert_eq!(daemon.client().chat(&chat("general")).status, 400);
+    assert_eq!(daemon.client().chat(&chat("general")).status, 502);
+    daemon.log_lines(2);
+    let status = super::json(&daemon, "/status");
+    let backend = &status["pools"][0]["backends"][0];
+    let counts = ["attempts", "failures", "other_ends"].map(|name| backend[name].as_u64());
+    assert_eq!(counts, [Some(2), Some(1), Some(1)], "{backend}");
+    assert!(html(&daemon, "/status").contains("no failures: rejected 1"));
 }
 
 #[test]

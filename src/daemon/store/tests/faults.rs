@@ -46,7 +46,7 @@ fn a_store_that_stands_still_delays_nobody_and_returns_by_itself() {
     gateway.taken(&[ask("b", 10, 1)]);
     let told = gateway.told.outcomes.lock().unwrap();
     assert!(told.contains(&Outcome::Timeout));
-    assert_eq!(gateway.told.states.lock().unwrap()[..4], [State::Down, State::Up, State::Down, State::Up]);
+    assert_eq!(gateway.told.states.lock().unwrap()[..3], [State::Up, State::Down, State::Up]);
 }
 
 #[test]

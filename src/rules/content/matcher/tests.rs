@@ -204,6 +204,17 @@ fn what_is_worked_out_is_remembered_and_no_more_than_fits() {
     assert_eq!(matcher.finds_within(&text, &mut Work::of(1_000)), Some(false));
 }
 
+/// All texts that a folded one may have been, with one blank to five for each.
+fn as_written(folded: &str) -> Vec<String> {
+    let mut all = vec![String::new()];
+    for c in folded.chars() {
+        let runs = if c == ' ' { 1..=5 } else { 1..=1 };
+        let longer = |text: String| runs.clone().map(move |run| text.clone() + &c.to_string().repeat(run));
+        all = all.into_iter().flat_map(longer).collect();
+    }
+    all
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -254,6 +265,29 @@ proptest! {
         if regex_automata::meta::Regex::new(&source).unwrap().is_match(&text) {
             prop_assert!(Matcher::new(vec![pattern]).unwrap().finds(&text), "{:?} in {:?}", source, text);
         }
+    }
+
+    /// No more and no less: some text of the same folding matches as it is written.
+    #[test]
+    fn blanks_of_parts_that_meet_are_one(
+        place in prop::sample::select(vec!["", r"\b"]),
+        atoms in prop::collection::vec(
+            prop::sample::select(vec![
+                "a", "b", r"\s", "(a | b)", "(a |b)+", "( a| b)?", "( a )", "( a ){1,2}", "(a ){2}", "[ -]", "[ -]+",
+                r"(\s|a\s)*", r"(^|\s)", "[ a]", "( a|)", r"\s+",
+            ]),
+            1..5,
+        ),
+        text in "[ab-]{0,2}( [ab-]{0,2}){0,3}",
+    ) {
+        let source = place.to_owned() + &atoms.concat();
+        let Ok(pattern) = Pattern::regex(&source) else { return Ok(()) };
+        let text = fold(&text);
+        let ordinary = regex_automata::meta::Regex::new(&source).unwrap();
+        let expected = as_written(&text).iter().any(|text| ordinary.is_match(text));
+        let matcher = Matcher::new(vec![pattern]).unwrap();
+        prop_assert_eq!(matcher.finds(&text), expected, "{:?} in {:?}", source, text);
+        prop_assert_eq!(matcher.steps(text.as_bytes(), &mut { Work::ENDLESS }), Some(expected));
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub(super) fn folded_class(class: &ClassUnicode) -> Hir {
         for range in class.iter() {
             let from = FOLDS.partition_point(|(c, _)| *c < range.start());
             let folds = FOLDS.iter().skip(from).take_while(|(c, _)| *c <= range.end());
+            // A mark that stands on a blank is no letter that was meant.
+            let folds = folds.filter(|(c, one)| *one != ' ' || c.is_whitespace());
             ranges.extend(folds.map(|(_, one)| ClassUnicodeRange::new(*one, *one)));
         }
     }

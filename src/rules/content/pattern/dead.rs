@@ -4,6 +4,7 @@ use regex_automata::nfa::thompson::{NFA, State};
 use regex_automata::util::look::Look;
 use regex_automata::util::primitives::StateID;
 
+use super::super::edge::BLANK_BEFORE;
 use super::super::fold::ascii;
 
 /// What stands before a place, as far as it matters.
@@ -55,7 +56,12 @@ pub(super) fn is_dead(nfa: &NFA) -> bool {
                 }
             }
             State::Look { look, next } => match look {
-                Look::Start | Look::StartLF | Look::StartCRLF if before != Before::Nothing => {}
+                look if *look == BLANK_BEFORE => {
+                    if before == Before::Blank {
+                        stack.push((*next, before));
+                    }
+                }
+                Look::Start | Look::StartLF if before != Before::Nothing => {}
                 Look::End | Look::EndLF | Look::EndCRLF => stack.push((*next, Before::End)),
                 _ => stack.push((*next, before)),
             },

@@ -55,6 +55,7 @@ fn sets_are_read_as_their_letters_are_folded() {
     assert!(matches("x[^a]", "xb") && !matches("x[^a]", "xa") && !matches("x[^A]", "xa"));
     assert!(matches(r"x\p{Lu}", "xa") && matches(r"x\w", "xé") && matches(r"x[\w-]", "xa"));
     assert!(matches(r"x\d", "x1") && !matches(r"x\d", "xa") && matches(r"x\S", "xa"));
+    assert!(!matches(r"x\w", "x ") && !matches(r"x\pL", "x "));
     assert!(matches(r"x\s", "x ") && !matches(r"x\S", "x "));
 }
 
@@ -88,8 +89,29 @@ fn blanks_that_follow_each_other_are_one() {
         (r"x\s( foo|bar)", "x foo"),
         (r"(a|b )\s+c", "b  c"),
         (r"(a|b )\s+c", "a c"),
+        (r"\b(foo |bar)( foo|bar)", "foo  foo"),
+        (r"\b(foo |bar)+\s+", "foo  x"),
+        (r"\b(foo )+(foo | bar)", "foo  bar"),
+        (r"(foo | bar)\s(foo | bar)", "foo   bar"),
+        (r"( a )?\s(a | b)", "  b"),
+        (r"( \w+ ){2}x", " one  two x"),
+        (r"(foo |bar)[\s-]x", "foo  x"),
     ] {
         assert!(found(source, text), "{source} in {text:?}");
+    }
+}
+
+#[test]
+fn what_has_no_blanks_that_meet_stays_as_it_is() {
+    for source in [
+        r"\bsecret.{0,30}\w+\s+plan",
+        r"(\w+\s){2}x",
+        r"[\s-]+x\s*[\s_-]+y",
+        r"(foo |bar)\w{3,}",
+        r"^a( b)+$",
+    ] {
+        let hir = folded(&parse(source).unwrap());
+        assert!(meet::joined(hir.clone()) == hir, "{source}");
     }
 }
 
@@ -98,7 +120,7 @@ fn what_can_never_match_is_refused() {
     for source in ["(?m)^BEGIN KEY$", "a(?m:$)b", "x|(?m)^y", r"(?Rm)a$"] {
         assert!(flaw(source).starts_with("asks where a line begins or ends"), "{source}");
     }
-    for source in ["a^b", "a$b", r"\w+$x", r"a\n^b", "[[:upper:]&&[^[:lower:]]]{0}a$b", r"( \w+ ){2}"] {
+    for source in ["a^b", "a$b", r"\w+$x", r"a\n^b", "[[:upper:]&&[^[:lower:]]]{0}a$b", r"a \B a"] {
         assert!(flaw(source).starts_with("can never match"), "{source}");
     }
     for source in [
