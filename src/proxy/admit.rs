@@ -111,7 +111,8 @@ pub async fn admit(
             }
             let version = session.req_header().version;
             let patches = patches(&body, &asked, &entry.ids);
-            let incoming = Incoming { request: asked, quota, body, patches, room, version, own, gap };
+            let turns = entry.policy.as_ref().map(|_| tenant.turns.clone());
+            let incoming = Incoming { request: asked, quota, body, patches, room, version, own, gap, turns };
             Ok(Admitted::Relay(relay(exchange, incoming, &entry, life), permit))
         }
     }

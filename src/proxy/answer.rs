@@ -10,18 +10,19 @@ use super::exchange::{Answer, Relay};
 use super::gathered::Gathered;
 use super::held::Framing;
 use super::quota::Prompt;
-use super::{trace, verdict};
+use super::{guard, trace, verdict};
 use crate::config::plan::Caps;
 use crate::config::snapshot::Snapshot;
 use crate::error::{Blocker, Reason, UpstreamFault};
 use crate::metrics::Metrics;
 use crate::rules::attempt::Attempt;
 use crate::rules::catalog::AliasEntry;
+use crate::rules::content::Glance;
 use crate::rules::failover::{self, Sent, Told};
 use crate::rules::headers::{self, Downward};
 use crate::rules::tokens;
 use crate::wire::request::Delivery;
-use crate::wire::sieve::{Sieve, Verdict};
+use crate::wire::sieve::{Judge, Sieve, Verdict};
 use crate::wire::sse::{SseRewriter, UsageWanted};
 use crate::wire::usage::Estimate;
 use crate::wire::{completion, rejection, retry_after};
@@ -205,8 +206,10 @@ fn whole(
         relay.control.heard(now);
         return Ok(());
     }
+    let mut glance = entry.policy.as_ref().and_then(|policy| guard::glance(policy));
+    let judge = glance.as_mut().map(|glance| glance as &mut dyn Judge);
     let (prompt, body) = (&mut relay.quota.prompt, &relay.body);
-    let done = completion::rewrite(gathered.bytes(), &relay.voice, entry.expose, sieve(entry), || {
+    let done = completion::rewrite(gathered.bytes(), &relay.voice, entry.expose, judge, || {
         if prompt.estimated == 0 {
             *prompt = Prompt::weighed(entry, body);
         }
@@ -218,6 +221,11 @@ fn whole(
         Verdict::Clean => relay.tally.ends = done.ends,
         Verdict::Forbidden => return Err(forbidden(relay, entry, snapshot, now)),
     }
+    if let Some(put_off) = glance.and_then(Glance::put_off) {
+        relay.control.wait_for(guard::later(put_off, relay.turns.clone().unwrap_or_default()));
+        // Whatever the word is.
+        well_done(relay, entry, snapshot, now);
+    }
     relay.tally.first_useful = Some(now);
     relay.control.release(Framing::Whole);
     relay.control.complete(now);
@@ -226,7 +234,7 @@ fn whole(
     Ok(())
 }
 
-/// Who looks at an answer, if somebody has to.
+/// Who looks at a stream, if somebody has to.
 fn sieve(entry: &AliasEntry) -> Option<Box<dyn Sieve>> {
     entry.policy.as_ref().and_then(|policy| policy.sieve())
 }
@@ -238,10 +246,14 @@ fn estimate(prompt: Prompt) -> Estimate {
 
 /// The answer must not go on. The backend has done its part, and has done it well.
 fn forbidden(relay: &mut Relay, entry: &AliasEntry, snapshot: &Snapshot, now: Instant) -> UpstreamFault {
+    well_done(relay, entry, snapshot, now);
+    UpstreamFault::AnswerForbidden
+}
+
+fn well_done(relay: &mut Relay, entry: &AliasEntry, snapshot: &Snapshot, now: Instant) {
     answered(&mut relay.attempt, snapshot, now);
     trace::leg_ends(relay, None);
     verdict::success(relay, entry, snapshot.origin.tick(now));
-    UpstreamFault::AnswerForbidden
 }
 
 fn events(

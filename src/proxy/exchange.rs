@@ -26,6 +26,7 @@ use crate::rules::failover::{Sent, Spent};
 use crate::rules::headers::UpwardHead;
 use crate::rules::limits::standing::Standing;
 use crate::rules::pools::Backend;
+use crate::rules::turns::Turns;
 use crate::wire::finish::Ends;
 use crate::wire::request::ChatRequest;
 use crate::wire::splice::Patch;
@@ -113,6 +114,8 @@ pub struct Relay {
     pub own: Stopwatch,
     /// Whether it goes on without a moderator's word.
     pub gap: Gap,
+    /// How its tenant takes turns; `None` where nobody looks at anything.
+    pub turns: Option<Turns>,
     _in_flight: Counted,
     /// The room in memory that the body takes.
     room: Option<Part>,
@@ -238,6 +241,7 @@ pub struct Incoming {
     /// Runs since the last byte of the body was read.
     pub own: Stopwatch,
     pub gap: Gap,
+    pub turns: Option<Turns>,
 }
 
 impl Relay {
@@ -249,7 +253,7 @@ impl Relay {
         began: Instant,
         entry: &AliasEntry,
     ) -> Self {
-        let Incoming { request, quota, body, patches, room, version, own, gap } = incoming;
+        let Incoming { request, quota, body, patches, room, version, own, gap, turns } = incoming;
         Self {
             request,
             quota,
@@ -277,6 +281,7 @@ impl Relay {
             bytes_up: body.len(),
             own,
             gap,
+            turns,
             room: Some(room),
             body,
         }

@@ -1,6 +1,7 @@
 //! The content policy of an alias: what a request may not hold or say.
 
 mod apart;
+mod later;
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 
 use self::apart::Look;
 pub use self::apart::Waiting;
+pub use self::later::{glance, later};
 use super::intake::NoBody;
 use super::quota::Prompt;
 use crate::error::{BadRequest, Blocker, GatewayError};

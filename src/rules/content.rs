@@ -31,6 +31,7 @@ pub use self::matcher::{MAX_SIZE, Matcher};
 pub use self::moderator::{Moderation, Moderator, NoWord, OnFailure, questions};
 pub use self::pattern::{Flaw, Pattern};
 use self::screen::Screen;
+pub use self::screen::{Glance, PutOff};
 pub use self::standing::{Standing, Trouble, Turn};
 pub use self::work::{Stop, Work};
 use crate::names::PolicyName;
@@ -110,7 +111,17 @@ impl Policy {
         found
     }
 
-    /// Who looks at one answer, if somebody has to.
+    /// Who looks at one whole answer, if somebody has to: at so many bytes at once, with so much work. The rest is put
+    /// off.
+    pub fn glance(&self, bytes: usize, work: usize) -> Option<Glance> {
+        let matcher = self.denied.as_ref()?;
+        match self.answers {
+            Answers::Free => None,
+            Answers::Screened => Some(Glance::new(matcher.clone(), bytes, Work::of(work))),
+        }
+    }
+
+    /// Who looks at one answer that streams, if somebody has to.
     pub fn sieve(&self) -> Option<Box<dyn Sieve>> {
         let matcher = self.denied.as_ref()?;
         match self.answers {

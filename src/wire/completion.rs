@@ -11,7 +11,7 @@ use super::finish::{Ends, Finish};
 use super::lenient::{Count, Object};
 use super::logprobs::Logprobs;
 use super::pen::Pen;
-use super::sieve::{Sieve, Verdict};
+use super::sieve::{Judge, Verdict};
 use super::sifted;
 use super::tool_calls;
 use super::usage::{Delivered, Estimate, Usage};
@@ -55,11 +55,11 @@ pub fn rewrite(
     body: &[u8],
     voice: &Voice,
     expose: Expose,
-    sieve: Option<Box<dyn Sieve>>,
+    judge: Option<&mut dyn Judge>,
     estimate: impl FnOnce() -> Estimate,
 ) -> Result<Completion, UpstreamFault> {
     // They spell the text out once more, in pieces that nobody looks at, and name others beside them.
-    let expose = Expose { logprobs: expose.logprobs && sieve.is_none(), ..expose };
+    let expose = Expose { logprobs: expose.logprobs && judge.is_none(), ..expose };
     let answer = Answer::read(body)?;
     let choices = answer.choices.as_deref().filter(|choices| !choices.is_empty());
     let choices = choices.ok_or(UpstreamFault::BadShape)?;
@@ -76,8 +76,7 @@ pub fn rewrite(
     pen.key("usage");
     usage.unwrap_or_else(|| estimate().of(delivered)).write(&mut pen);
     pen.raw(b"}");
-    let verdict =
-        sieve.map_or(Ok(Verdict::Clean), |mut sieve| sifted::judge(choices, expose, &mut *sieve))?;
+    let verdict = judge.map_or(Ok(Verdict::Clean), |judge| sifted::judge(choices, expose, judge))?;
     Ok(Completion { body: pen.into_bytes().into(), usage, delivered, ends, verdict })
 }
 

@@ -43,11 +43,14 @@ impl Part {
     }
 }
 
-/// Looks at one answer.
-pub trait Sieve: Debug + Send + Sync {
+/// Looks at whole texts of one answer.
+pub trait Judge: Debug + Send + Sync {
     /// A whole text.
     fn whole(&mut self, writing: Writing, text: &str) -> Verdict;
+}
 
+/// Looks at one answer that streams.
+pub trait Sieve: Judge {
     /// The next piece of a text of choice `choice`. Adds to `told` what may be told of it now, earlier pieces
     /// included; also when it is forbidden, and then what stands before that.
     fn piece(&mut self, choice: u64, part: Part, piece: &str, told: &mut String) -> Verdict;

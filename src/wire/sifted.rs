@@ -14,7 +14,7 @@ use super::content::Content;
 use super::finish::Finish;
 use super::lenient::{Loose, Object, Text};
 use super::pen::Pen;
-use super::sieve::{Part, Sieve, Verdict, Writing};
+use super::sieve::{Judge, Part, Sieve, Verdict, Writing};
 use super::tool_calls;
 use super::tracks::{Told, Tracks};
 use super::usage::Delivered;
@@ -30,22 +30,22 @@ const MAX_WAITING: usize = 64 * 1024;
 pub(super) fn judge(
     choices: &[Object<Choice<'_>>],
     expose: Expose,
-    sieve: &mut dyn Sieve,
+    judge: &mut dyn Judge,
 ) -> Result<Verdict, UpstreamFault> {
     for Object(choice) in choices {
         let Some(Object(said)) = &choice.message else { continue };
         let reasoning = said.reasoning().filter(|_| expose.reasoning);
         let texts = [said.content.said(), said.refusal.0.as_ref(), reasoning];
         for text in texts.into_iter().flatten() {
-            if sieve.whole(Writing::Plain, text.as_str()) == Verdict::Forbidden {
+            if judge.whole(Writing::Plain, text.as_str()) == Verdict::Forbidden {
                 return Ok(Verdict::Forbidden);
             }
         }
-        if tool_calls::judge(said.tool_calls(), sieve)? == Verdict::Forbidden {
+        if tool_calls::judge(said.tool_calls(), judge)? == Verdict::Forbidden {
             return Ok(Verdict::Forbidden);
         }
         if let Some(Object(function)) = &said.function_call
-            && tool_calls::judge_function(function, sieve)? == Verdict::Forbidden
+            && tool_calls::judge_function(function, judge)? == Verdict::Forbidden
         {
             return Ok(Verdict::Forbidden);
         }

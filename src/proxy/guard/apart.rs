@@ -57,7 +57,7 @@ pub struct Waiting<'a> {
 
 /// What was found, and the room that the body takes.
 type Looked = (Option<bool>, Part);
-/// When it began to be looked for.
+/// When a look began.
 type Began = Instant;
 
 impl Waiting<'_> {
@@ -74,10 +74,16 @@ impl Waiting<'_> {
     ) -> Result<Looked, NoBody> {
         let Self { session, turns, life, alias, end, own } = self;
         own.stop(Instant::now());
-        let mut looked = std::pin::pin!(looked(look, turns, policy.clone(), body.clone(), room));
+        let (policy, body) = (policy.clone(), body.clone());
+        let job = move |work| {
+            let found = policy.forbids_within(&body, work);
+            // The room is taken until the body is gone, also when the client left before.
+            drop(body);
+            (found, room)
+        };
         let (found, began) = tokio::select! {
             biased;
-            looked = &mut looked => looked.map_err(NoBody::from),
+            looked = looked(look, turns, job) => looked.map_err(NoBody::from),
             gone = intake::gone(session) => Err(gone),
             over = over(life, *end, alias) => Err(over.into()),
         }?;
@@ -105,14 +111,17 @@ impl Drop for Leash {
     }
 }
 
-async fn looked(
+/// Does a job on a thread of its own, when there is a seat, and tells when it began. Dropped, it ends the job soon.
+///
+/// # Errors
+/// There was no thread for it, or it did not come to its end.
+pub async fn looked<T: Send + 'static>(
     look: Look,
     turns: &Turns,
-    policy: Arc<Policy>,
-    body: Bytes,
-    room: Part,
-) -> Result<(Looked, Began), GatewayError> {
-    let taken = taken(look, turns).await.ok_or(GatewayError::Internal("policy_unread"))?;
+    job: impl FnOnce(Work) -> T + Send + 'static,
+) -> Result<(T, Began), GatewayError> {
+    let unread = GatewayError::Internal("policy_unread");
+    let Some(taken) = taken(look, turns).await else { return Err(unread) };
     let stop = Stop::default();
     let leash = Leash(stop.clone());
     let work = match look {
@@ -121,12 +130,12 @@ async fn looked(
     };
     let task = tokio::task::spawn_blocking(move || {
         let began = Instant::now();
-        let found = policy.forbids_within(&body, work);
-        // Seat and body are taken until now, also when the client has left; the room is, until the body is gone.
-        drop((body, taken));
-        ((found, room), began)
+        let found = job(work);
+        // It is taken until now, also when nobody waits any more.
+        drop(taken);
+        (found, began)
     });
-    let looked = task.await.map_err(|_| GatewayError::Internal("policy_unread"));
+    let looked = task.await.map_err(|_| unread);
     drop(leash);
     looked
 }
@@ -149,13 +158,10 @@ async fn taken(look: Look, turns: &Turns) -> Option<(OwnedSemaphorePermit, Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::PolicyName;
-    use crate::rules::buffered::Buffered;
-    use crate::rules::content::{Allowed, Answers};
 
     #[tokio::test]
     async fn a_look_begins_when_the_wait_for_it_is_over() {
-        let (turns, buffered) = (Turns::default(), Buffered::default());
+        let turns = Turns::default();
         let turn = turns.hard.clone().acquire_owned().await.unwrap();
         let freed = async {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -163,19 +169,9 @@ mod tests {
             drop(turn);
             freed
         };
-        let policy = Policy {
-            name: PolicyName::new("p"),
-            denied: None,
-            answers: Answers::Free,
-            max_prompt_tokens: None,
-            media: Allowed::ALL,
-            moderation: None,
-        };
-        let body = Bytes::from_static(b"{}");
-        let looking = looked(Look::Hard, &turns, Arc::new(policy), body, buffered.part(&buffered));
-        let (looked, freed) = tokio::join!(looking, freed);
-        let ((found, _), began) = looked.unwrap();
-        assert_eq!(found, Some(false));
+        let (looked, freed) = tokio::join!(looked(Look::Hard, &turns, |_| 7), freed);
+        let (found, began) = looked.unwrap();
+        assert_eq!(found, 7);
         assert!(began >= freed);
     }
 }

@@ -3,11 +3,12 @@
 //! Both run in the request's one task and never at the same time; the atomics are there because
 //! Pingora's traits ask for `Sync`, and cost no more than plain fields.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::atomic::AtomicCell;
 
+use super::Permit;
 use crate::error::UpstreamFault;
 use crate::proxy::life::Life;
 
@@ -59,6 +60,8 @@ pub struct Control {
     alive: AtomicCell<u64>,
     stage: AtomicCell<Stage>,
     released: AtomicCell<Option<Framing>>,
+    /// A word that what was released still waits for.
+    word: Mutex<Option<Permit>>,
     fault: AtomicCell<Option<UpstreamFault>>,
     /// Since when we have had a piece of the answer that is not written yet; [`NOTHING`] if there is none.
     picked_up: AtomicCell<u64>,
@@ -84,6 +87,7 @@ impl Control {
             alive: AtomicCell::new(0),
             stage: AtomicCell::new(Stage::Waiting),
             released: AtomicCell::new(None),
+            word: Mutex::new(None),
             fault: AtomicCell::new(None),
             picked_up: AtomicCell::new(NOTHING),
             in_hand: AtomicCell::new(0),
@@ -131,6 +135,16 @@ impl Control {
         if self.released.load().is_none() {
             self.released.store(Some(framing));
         }
+    }
+
+    /// Filters: what is released now waits for one more word, which has just been asked for.
+    pub fn wait_for(&self, word: Permit) {
+        *self.word.lock().unwrap_or_else(PoisonError::into_inner) = Some(word);
+    }
+
+    /// Held session: the word to wait for, if there is one; it is told once.
+    pub fn word(&self) -> Option<Permit> {
+        self.word.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Held session: what was released must not go to the client after all, of whom nothing has been sent.

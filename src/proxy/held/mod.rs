@@ -262,6 +262,10 @@ impl Hold {
     ) -> Result<()> {
         if self.control.released().is_some() {
             self.wait_for_permit(real).await?;
+            if let Some(word) = self.control.word() {
+                self.permit = Some(word);
+                self.wait_for_permit(real).await?;
+            }
         }
         let Answer::Kept { head } = &mut self.answer else { return Ok(()) };
         let Some(framing) = self.control.released() else {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::wire::moderation::Question;
-use crate::wire::sieve::{Part, Verdict};
+use crate::wire::sieve::{Judge, Part, Verdict, Writing};
 
 fn policy(words: &[&str], answers: Answers) -> Policy {
     let patterns = words.iter().map(|word| Pattern::word(word).unwrap()).collect();
@@ -69,6 +69,31 @@ fn nobody_looks_at_answers_unless_they_are_to_be_screened() {
     assert_eq!(rest, kept.map(|(part, text)| (part, text.to_owned())));
     assert_eq!(sieve.piece(1, Part::Input(0), "bom", &mut told), Verdict::Clean);
     assert_eq!(sieve.piece(1, Part::Input(0), "b!", &mut told), Verdict::Forbidden);
+}
+
+#[test]
+fn of_a_whole_answer_what_is_long_or_takes_long_is_put_off() {
+    assert!(policy(&["bomb"], Answers::Free).glance(100, 100).is_none());
+    let glance = |bytes, work| policy(&["bomb"], Answers::Screened).glance(bytes, work).unwrap();
+    let mut soon = glance(12, 100);
+    assert_eq!(soon.whole(Writing::Plain, "a book"), Verdict::Clean);
+    assert_eq!(soon.whole(Writing::Json, r"b\u006fmb"), Verdict::Clean);
+    let put_off = soon.put_off().unwrap();
+    assert_eq!((put_off.bytes(), put_off.forbids_within(Work::of(100))), (9, Some(true)));
+    let stop = Stop::default();
+    stop.say();
+    assert_eq!(put_off.forbids_within(Work::until(stop)), None);
+    let mut soon = glance(15, 100);
+    assert_eq!(soon.whole(Writing::Plain, "a book"), Verdict::Clean);
+    assert_eq!(soon.whole(Writing::Json, r"b\u006fmb"), Verdict::Forbidden);
+    assert!(soon.put_off().is_none());
+    // What takes more work than there is, however short.
+    let mut hard = policy(&[], Answers::Screened);
+    let patterns = vec![Pattern::regex("[ab]{2}.{0,200}[xy]z").unwrap()];
+    hard.denied = Some(Arc::new(Matcher::new(patterns).unwrap()));
+    let mut soon = hard.glance(100, 10).unwrap();
+    assert_eq!(soon.whole(Writing::Plain, "abbaxz"), Verdict::Clean);
+    assert_eq!(soon.put_off().unwrap().forbids_within(Work::ENDLESS), Some(true));
 }
 
 #[test]

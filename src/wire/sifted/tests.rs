@@ -5,7 +5,7 @@ use bytes::BytesMut;
 
 use crate::error::UpstreamFault;
 use crate::wire::completion::{Expose, rewrite};
-use crate::wire::sieve::{Part, Sieve, Verdict, Writing};
+use crate::wire::sieve::{Judge, Part, Sieve, Verdict, Writing};
 use crate::wire::sse::{SseRewriter, UsageWanted};
 use crate::wire::usage::{Delivered, Estimate};
 use crate::wire::voice::Voice;
@@ -18,11 +18,13 @@ const ALL: Expose = Expose { logprobs: true, reasoning: true, usage_details: tru
 #[derive(Debug, Default)]
 struct Strict(Vec<((u64, Part), String)>);
 
-impl Sieve for Strict {
+impl Judge for Strict {
     fn whole(&mut self, _: Writing, text: &str) -> Verdict {
         if text.contains('!') || text.contains("<end") { Verdict::Forbidden } else { Verdict::Clean }
     }
+}
 
+impl Sieve for Strict {
     fn piece(&mut self, choice: u64, part: Part, piece: &str, told: &mut String) -> Verdict {
         let at = self.0.iter().position(|(key, _)| *key == (choice, part)).unwrap_or_else(|| {
             self.0.push(((choice, part), String::new()));
@@ -333,9 +335,7 @@ fn calls_without_end_are_no_way_to_fill_the_memory() {
 fn whole_answers_are_judged_by_all_that_is_shown_of_them() {
     let verdict = |message: &str, expose: Expose| {
         let body = format!(r#"{{"choices":[{{"message":{{"content":"a"}}}},{{"message":{message}}}]}}"#);
-        rewrite(body.as_bytes(), &voice(), expose, Some(Box::new(Strict::default())), || ESTIMATE)
-            .unwrap()
-            .verdict
+        rewrite(body.as_bytes(), &voice(), expose, Some(&mut Strict::default()), || ESTIMATE).unwrap().verdict
     };
     for message in [
         r#"{"content":"b!"}"#,
@@ -354,12 +354,12 @@ fn whole_answers_are_judged_by_all_that_is_shown_of_them() {
     // Log probabilities, in which nobody looks for anything, are not told.
     let logprobs = r#"{"choices":[{"message":{"content":"a"},"logprobs":{"content":[{"token":"a","logprob":-1,
         "top_logprobs":[{"token":"!","logprob":-2}]}]}}]}"#;
-    let body = |sieve: Option<Box<dyn Sieve>>| {
-        let whole = rewrite(logprobs.as_bytes(), &voice(), ALL, sieve, || ESTIMATE).unwrap();
+    let body = |judge: Option<&mut dyn Judge>| {
+        let whole = rewrite(logprobs.as_bytes(), &voice(), ALL, judge, || ESTIMATE).unwrap();
         String::from_utf8(whole.body.to_vec()).unwrap()
     };
     assert!(body(None).contains(r#""token":"!""#));
-    let judged = body(Some(Box::new(Strict::default())));
+    let judged = body(Some(&mut Strict::default()));
     assert!(!judged.contains("logprobs") && !judged.contains('!'), "{judged}");
     // Who does not see it need not be kept from it.
     assert_eq!(verdict(r#"{"reasoning_content":"b!"}"#, Expose::default()), Verdict::Clean);

@@ -2,7 +2,7 @@
 
 use super::super::call_names::CallNames;
 use super::super::lenient::{Object, Text};
-use super::super::sieve::{Part, Sieve, Verdict, Writing};
+use super::super::sieve::{Judge, Part, Sieve, Verdict, Writing};
 use super::super::tracks::{Name, Place, Track};
 use super::super::usage::Delivered;
 use super::{Function, ToolCall, arguments};
@@ -14,17 +14,17 @@ use crate::error::UpstreamFault;
 /// `BadJson` if the arguments hold text that is not Unicode.
 pub(in crate::wire) fn judge(
     calls: &[Object<ToolCall<'_>>],
-    sieve: &mut dyn Sieve,
+    judge: &mut dyn Judge,
 ) -> Result<Verdict, UpstreamFault> {
     for Object(call) in calls {
         if let Some(Object(function)) = &call.function
-            && judge_function(function, sieve)? == Verdict::Forbidden
+            && judge_function(function, judge)? == Verdict::Forbidden
         {
             return Ok(Verdict::Forbidden);
         }
         let custom = call.custom.as_ref().map(|Object(custom)| [&custom.name, &custom.input]);
         for text in custom.into_iter().flatten().flatten() {
-            if sieve.whole(Writing::Plain, text.as_str()) == Verdict::Forbidden {
+            if judge.whole(Writing::Plain, text.as_str()) == Verdict::Forbidden {
                 return Ok(Verdict::Forbidden);
             }
         }
@@ -38,16 +38,16 @@ pub(in crate::wire) fn judge(
 /// As [`judge`].
 pub(in crate::wire) fn judge_function(
     function: &Function<'_>,
-    sieve: &mut dyn Sieve,
+    judge: &mut dyn Judge,
 ) -> Result<Verdict, UpstreamFault> {
     if let Some(name) = &function.name
-        && sieve.whole(Writing::Plain, name.as_str()) == Verdict::Forbidden
+        && judge.whole(Writing::Plain, name.as_str()) == Verdict::Forbidden
     {
         return Ok(Verdict::Forbidden);
     }
     function
         .arguments
-        .map_or(Ok(Verdict::Clean), |json| Ok(sieve.whole(Writing::Json, arguments(json)?.as_str())))
+        .map_or(Ok(Verdict::Clean), |json| Ok(judge.whole(Writing::Json, arguments(json)?.as_str())))
 }
 
 impl ToolCall<'_> {

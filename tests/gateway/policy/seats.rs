@@ -18,12 +18,16 @@ const ENDLESS: usize = 6_000_000;
 
 /// A prompt that nearly matches all the time, in ever new ways.
 fn hard(letters: usize) -> String {
+    ask(&nearly(letters))
+}
+
+fn nearly(letters: usize) -> String {
     let mut random = 7_u64;
     let letters = (0..letters).map(|_| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         ['a', 'b', 'c', ' '][(random >> 62) as usize]
     });
-    ask(&letters.collect::<String>())
+    letters.collect()
 }
 
 /// A client that waits for longer than all prompts take.
@@ -81,6 +85,49 @@ fn a_daemon_that_leaves_does_not_wait_for_prompts() {
     }
     assert!(daemon.wait().success());
     assert!(began.elapsed().as_secs() < 8);
+}
+
+/// A whole answer that takes long is held, and nobody else waits for it.
+#[test]
+fn answers_that_take_long_are_looked_at_apart() {
+    let text = nearly(60_000);
+    let (clean, bad) = (json_answer(&text), json_answer(&format!("{text}aaxz")));
+    let upstream = Upstream::start(move |seen| match seen.text() {
+        text if text.contains("clean") => clean.clone(),
+        text if text.contains("bad") => bad.clone(),
+        _ => json_answer("ok"),
+    });
+    let policy = format!("on_response: true, {NEARLY}");
+    let daemon = Setup::new(&[&upstream], &policy).server("threads: 1").start();
+    let mut slow = daemon.client();
+    slow.send(&chat_request(KEY, &ask("clean")));
+    upstream.wait_requests(1);
+    assert_eq!(daemon.client().chat(&ask("quick")).status, 200);
+    let answer = slow.read();
+    assert_eq!((answer.status, answer.json()["choices"][0]["message"]["content"] == text), (200, true));
+    assert_blocked(&slow.chat(&ask("bad")), "aaxz");
+    let lines = daemon.log_lines(3);
+    assert_eq!(lines[2]["reason"], "blocked_answer");
+    assert!(lines[1]["bytes_down"].as_u64() > lines[0]["bytes_down"].as_u64(), "the quick one is first");
+    assert_eq!(daemon.metric_sum("byname_upstream_attempts_total", &[("outcome", "ok")]), 3.0);
+    assert_eq!(upstream.requests().len(), 3);
+}
+
+/// One that nobody waits for any more, or may wait for, is not looked at to its end.
+#[test]
+fn an_answer_is_not_held_longer_than_its_request_may_take() {
+    let text = nearly(ENDLESS);
+    let answer = json_answer(&text);
+    let upstream =
+        Upstream::start(
+            move |seen| if seen.text().contains("long") { answer.clone() } else { json_answer("ok") },
+        );
+    let policy = format!("on_response: true, {NEARLY}");
+    let daemon = Setup::new(&[&upstream], &policy).silence("5s").total("5s").start();
+    assert_eq!(daemon.client().chat(&ask("long")).status, 502);
+    assert_eq!(daemon.log_lines(1)[0]["reason"], "total_timeout");
+    // The seat is free.
+    assert_eq!(daemon.client().chat(&hard(20_000)).status, 200);
 }
 
 #[test]
