@@ -90,7 +90,7 @@ fn a_daemon_that_leaves_does_not_wait_for_prompts() {
 /// A whole answer that takes long is held, and nobody else waits for it.
 #[test]
 fn answers_that_take_long_are_looked_at_apart() {
-    let text = nearly(60_000);
+    let text = nearly(120_000);
     let (clean, bad) = (json_answer(&text), json_answer(&format!("{text}aaxz")));
     let upstream = Upstream::start(move |seen| match seen.text() {
         text if text.contains("clean") => clean.clone(),
@@ -99,7 +99,7 @@ fn answers_that_take_long_are_looked_at_apart() {
     });
     let policy = format!("on_response: true, {NEARLY}");
     let daemon = Setup::new(&[&upstream], &policy).server("threads: 1").start();
-    let mut slow = daemon.client();
+    let mut slow = patient(&daemon);
     slow.send(&chat_request(KEY, &ask("clean")));
     upstream.wait_requests(1);
     assert_eq!(daemon.client().chat(&ask("quick")).status, 200);
