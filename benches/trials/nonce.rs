@@ -68,6 +68,6 @@ pub fn run(upstreams: &Handle, goals: &mut Goals) {
     let crossed = heard.crossed.load(Relaxed);
     goals.enter("nonce: no request at another tenant's model", format!("{crossed}"), crossed == 0);
     goals.enter("nonce: every request is accounted for", format!("{}", seen.all()), seen.all() == REQUESTS);
-    let broken = seen.broken;
-    goals.enter("nonce: no answer that breaks off without being told so", format!("{broken}"), broken == 0);
+    let (broken, none) = found(&seen.broken);
+    goals.enter("nonce: no answer that breaks off without being told so", broken, none);
 }

@@ -189,8 +189,8 @@ pub struct Seen {
     /// Streams that ended with an error event, and clients that left.
     pub told: usize,
     pub left: usize,
-    /// Answers that broke off, or did not come, with a client that stayed.
-    pub broken: usize,
+    /// Answers that broke off, or did not come, with a client that stayed; and how.
+    pub broken: Vec<String>,
     /// Nonces of another tenant's request, and whose answer they were in.
     pub foreign: Vec<String>,
     /// Nonces of another request of the same tenant: what a backend that answers twice can still do to its asker.
@@ -204,7 +204,7 @@ impl Seen {
         other.statuses.iter().for_each(|(status, count)| *self.statuses.entry(*status).or_default() += count);
         self.told += other.told;
         self.left += other.left;
-        self.broken += other.broken;
+        self.broken.extend(other.broken);
         self.own += other.own;
         self.foreign.extend(other.foreign);
         self.mixed.extend(other.mixed);
@@ -212,7 +212,7 @@ impl Seen {
 
     /// How many requests there were.
     pub fn all(&self) -> usize {
-        self.statuses.values().sum::<usize>() + self.left + self.broken
+        self.statuses.values().sum::<usize>() + self.left + self.broken.len()
     }
 }
 
@@ -228,8 +228,8 @@ impl fmt::Display for Seen {
             out,
             "{own} answers with their own nonce, {of_others} with another tenant's, {of_own} with one of the same tenant's"
         )?;
-        foreign.iter().chain(mixed).take(10).try_for_each(|one| writeln!(out, "  {one}"))?;
-        writeln!(out, "{left} clients left, {broken} answers broken")
+        foreign.iter().chain(mixed).chain(broken).take(10).try_for_each(|one| writeln!(out, "  {one}"))?;
+        writeln!(out, "{left} clients left, {} answers broken", broken.len())
     }
 }
 
@@ -252,15 +252,22 @@ pub async fn visit(to: SocketAddr, next: &AtomicUsize, requests: usize, connecti
     seen
 }
 
-async fn one(to: SocketAddr, number: usize, kept: Option<TcpStream>) -> (Option<TcpStream>, Seen) {
+/// A connection that may serve again, and the request that it served last.
+type Kept = (TcpStream, usize);
+
+async fn one(to: SocketAddr, number: usize, kept: Option<Kept>) -> (Option<Kept>, Seen) {
     let mut seen = Seen::default();
+    let before = kept.as_ref().map(|(_, before)| (*before, fate(*before), streamed(*before)));
     let stream = match kept {
-        Some(stream) => Ok(stream),
+        Some((stream, _)) => Ok(stream),
         None => TcpStream::connect(to).await,
     };
-    let Ok(mut stream) = stream else {
-        seen.broken = 1;
-        return (None, seen);
+    let mut stream = match stream {
+        Ok(stream) => stream,
+        Err(why) => {
+            seen.broken.push(format!("request {number}: no connection: {why}"));
+            return (None, seen);
+        }
     };
     let _ = stream.set_nodelay(true);
     let leaves = dice(number, "leaves", 10) < 3;
@@ -280,7 +287,9 @@ async fn one(to: SocketAddr, number: usize, kept: Option<TcpStream>) -> (Option<
             };
             let _ = timeout(patience, reading).await;
         } else {
-            whole = timeout(PATIENCE, message(&mut stream, &mut unread)).await.unwrap_or(Ok(None));
+            whole = timeout(PATIENCE, message(&mut stream, &mut unread))
+                .await
+                .unwrap_or(Err(io::ErrorKind::TimedOut.into()));
         }
     }
     match whole {
@@ -289,18 +298,27 @@ async fn one(to: SocketAddr, number: usize, kept: Option<TcpStream>) -> (Option<
             look(&body, number, &mut seen);
             // Nothing may come behind an answer.
             look(&unread, number, &mut seen);
-            seen.broken += usize::from(!unread.is_empty());
+            if !unread.is_empty() {
+                seen.broken.push(format!("request {number}: {} bytes behind its answer", unread.len()));
+            }
             let status = std::str::from_utf8(&head[9..12]).ok().and_then(|digits| digits.parse().ok());
             let finished = body.ends_with(b"data: [DONE]\n\n") || !body.starts_with(b"data: ");
             seen.told += usize::from(!finished);
             *seen.statuses.entry(status.unwrap_or(0)).or_default() += 1;
             let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
-            (Some(stream).filter(|_| !head.contains("connection: close")), seen)
+            (Some((stream, number)).filter(|_| !head.contains("connection: close")), seen)
         }
-        Ok(None) | Err(_) => {
+        none @ (Ok(None) | Err(_)) => {
             look(&unread, number, &mut seen);
             seen.left += usize::from(leaves);
-            seen.broken += usize::from(!leaves);
+            if !leaves {
+                let why = none.err().map_or("closed".to_owned(), |why| why.to_string());
+                let behind = unread.len();
+                seen.broken.push(format!(
+                    "request {number} ({:?}, after {before:?}): {why}, {behind} bytes not read to the end",
+                    fate(number)
+                ));
+            }
             if dice(number, "reset", 2) == 0 {
                 let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
             }
@@ -333,9 +351,13 @@ fn blame(nonce: &[u8]) -> Option<Fate> {
     std::str::from_utf8(nonce.get(10..18)?).ok()?.parse().ok().map(fate)
 }
 
+fn streamed(number: usize) -> bool {
+    dice(number, "stream", 2) == 0
+}
+
 fn request(number: usize) -> Vec<u8> {
     let (key, nonce) = (key(tenant(number)), nonce(number));
-    let stream = dice(number, "stream", 2) == 0;
+    let stream = streamed(number);
     let body = format!(
         r#"{{"model":"general","stream":{stream},"messages":[{{"role":"user","content":"{nonce}"}}]}}"#
     );

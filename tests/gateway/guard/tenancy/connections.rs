@@ -18,10 +18,16 @@ use crate::kit::upstream::Upstream;
 pub fn cases(crowd: &Rc<Outcome>) -> Vec<Case> {
     let of = |id, what, seen: fn(&Outcome) -> String| {
         let crowd = Rc::clone(crowd);
-        row(id, what, "0 foreign", move || {
+        row(id, what, "0 foreign, 0 crossed, 0 broken, 0 lost", move || {
             let Outcome { requests, seen: found, crossed, .. } = &*crowd;
-            let wrong = found.foreign.len() + crossed + found.broken + requests.abs_diff(found.all());
-            format!("{wrong} foreign | {}", seen(&crowd))
+            let (foreign, broken) = (found.foreign.len(), found.broken.len());
+            let lost = requests.abs_diff(found.all());
+            let wrong: Vec<_> = found.foreign.iter().chain(&found.broken).take(5).cloned().collect();
+            let aside = format!("{} {}", seen(&crowd), wrong.join("; "));
+            format!(
+                "{foreign} foreign, {crossed} crossed, {broken} broken, {lost} lost | {}",
+                aside.trim_end()
+            )
         })
     };
     vec![
