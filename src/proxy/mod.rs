@@ -251,18 +251,18 @@ impl ProxyHttp for Gateway {
     ) -> FailToProxy {
         let real = &mut session.downstream_session;
         held::give_back(real);
-        let (refusal, words, over) = match (&exchange.stage, &exchange.entry) {
+        let (refusal, words, control) = match (&exchange.stage, &exchange.entry) {
             (Stage::Relaying(relay), _) if relay.client == Client::Left => return nothing_to_say(),
             (Stage::Relaying(relay), Some(entry)) => {
                 let refusal = verdict::refusal(relay.control.fault(), relay.failures, &entry.alias);
-                (refusal, entry.last_words.clone(), relay.control.is_over())
+                (refusal, entry.last_words.clone(), relay.control.clone())
             }
             // The client left while it sent its request, or we could not write to it.
             (Stage::Arrived | Stage::Answered { .. } | Stage::Relaying(_), _) => return nothing_to_say(),
         };
         let written = match real.response_written().map(|head| head.status.is_informational()) {
-            _ if over => Ok(()),
-            Some(false) => reply::last_words(real, words).await,
+            _ if control.is_over() => Ok(()),
+            Some(false) => reply::last_words(real, words).await.inspect(|()| control.delivered()),
             Some(true) | None => reply::refuse(real, exchange, refusal).await,
         };
         if let Err(unwritten) = written {
@@ -275,12 +275,16 @@ impl ProxyHttp for Gateway {
     }
 
     // 10. What shall we remember?
-    async fn logging(&self, session: &mut Session, _error: Option<&Error>, exchange: &mut Exchange) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         held::give_back(&mut session.downstream_session);
-        if let (Some(way_back), Stage::Answered { relay: Some(_), .. }) =
-            (&exchange.way_back, &exchange.stage)
-        {
+        let keep = match &exchange.stage {
             // It was told in full that no backend answers; that is no reason to lose the connection.
+            Stage::Answered { relay, .. } => relay.is_some(),
+            // So is not what went wrong behind the end of its answer: its next request may be on its way.
+            Stage::Relaying(relay) => error.is_some() && relay.control.is_delivered(),
+            Stage::Arrived => false,
+        };
+        if let Some(way_back) = exchange.way_back.as_ref().filter(|_| keep) {
             way_back.leave(&mut session.downstream_session);
         }
         about::request(&exchange.id.clone(), || access_log::remember(&self.log, &self.metrics, exchange));

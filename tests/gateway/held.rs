@@ -346,7 +346,10 @@ fn a_backend_that_goes_on_after_done_costs_the_client_nothing() {
     // The end must reach the client at once, the next request must not be lost, and the request
     // must end: said "done" too early, Pingora would wait for this backend for ever.
     let events = sse_events(&["ok"]);
-    let upstream = Upstream::start(move |_| {
+    let upstream = Upstream::start(move |seen| {
+        if !seen.wants_stream() {
+            return json_answer("next");
+        }
         let mut steps = vec![sse_head()];
         steps.extend(events.iter().map(chunk));
         steps.push(Step::Stall);
@@ -363,6 +366,30 @@ fn a_backend_that_goes_on_after_done_costs_the_client_nothing() {
     let line = &daemon.log_lines(1)[0];
     assert_eq!((&line["status"], line.get("reason")), (&200.into(), None));
     daemon.wait_metric("byname_serving", 0.0);
+    // Asked when the backend has been left, and asked at once.
+    assert_eq!(client.chat(&ask("general")).status, 200);
+    assert_eq!(client.chat(&ask_stream("general")).end, End::Clean);
+    assert_eq!(client.chat(&ask("general")).status, 200);
+    assert_eq!(daemon.metric_sum("byname_connections", &[]), 1.0);
+}
+
+/// A stream that is ended for its backend's silence is an answer like any other to its connection.
+#[test]
+fn a_stream_that_ends_with_an_error_leaves_its_connection_to_the_next_request() {
+    let upstream = Upstream::start(|seen| {
+        if seen.wants_stream() { after_two_events(vec![Step::Stall]) } else { json_answer("next") }
+    });
+    for h2c in [false, true] {
+        let gateway = Gateway::new().backend(&upstream).idle("500ms");
+        let daemon = if h2c { gateway.h2c() } else { gateway }.start();
+        let mut client = daemon.client();
+        for _ in 0..2 {
+            let answer = client.chat(&ask_stream("general"));
+            assert_eq!(answer.end, End::Clean);
+            assert!(split::events(&answer.body).last().is_some_and(|event| event == LAST_WORDS));
+            assert_eq!(client.chat(&ask("general")).status, 200);
+        }
+    }
 }
 
 #[test]

@@ -46,6 +46,13 @@ enum Stage {
     Cut,
 }
 
+/// The end of the client's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    Due,
+    Written,
+}
+
 /// The shared state of one held request. Times are nanoseconds since it began.
 #[derive(Debug)]
 pub struct Control {
@@ -69,6 +76,7 @@ pub struct Control {
     in_hand: AtomicCell<u64>,
     /// When the client was first sent a part of the answer; [`NOTHING`] before.
     sent: AtomicCell<u64>,
+    tail: AtomicCell<Tail>,
 }
 
 /// No moment of a request: it takes longer than a nanosecond to come that far.
@@ -92,6 +100,7 @@ impl Control {
             picked_up: AtomicCell::new(NOTHING),
             in_hand: AtomicCell::new(0),
             sent: AtomicCell::new(NOTHING),
+            tail: AtomicCell::new(Tail::Due),
         }
     }
 
@@ -214,6 +223,17 @@ impl Control {
     /// How long after the request's beginning that was, if it was.
     pub fn first_sent(&self) -> Option<Duration> {
         Some(self.sent.load()).filter(|sent| *sent != NOTHING).map(Duration::from_nanos)
+    }
+
+    /// Whoever has written the end of the answer: the client may ask its next question on this connection,
+    /// whatever becomes of the attempt.
+    pub fn delivered(&self) {
+        self.tail.store(Tail::Written);
+    }
+
+    /// Whether the client has its whole answer.
+    pub fn is_delivered(&self) -> bool {
+        self.tail.load() == Tail::Written
     }
 
     /// For how long pieces of the answer were with us, all together.

@@ -81,7 +81,7 @@ pub struct Held {
 /// Where a session that Pingora would close, but need not, is left for the one who carried it.
 ///
 /// After a failed attempt Pingora never keeps the client's connection, however well the client was
-/// answered.
+/// answered; and an attempt also fails when it is cut off behind the end of an answer.
 #[derive(Clone, Default)]
 pub struct WayBack(Arc<Mutex<Option<Box<HttpSession>>>>);
 
@@ -228,6 +228,9 @@ impl Hold {
             Answer::Kept { .. } => self.open(real, news, broken, ended).await?,
             Answer::Flowing => self.flow(real, news, broken.is_some(), ended).await?,
             Answer::Ended => {}
+        }
+        if matches!(self.answer, Answer::Ended) {
+            self.control.delivered();
         }
         Ok(ended)
     }

@@ -72,9 +72,11 @@ fn a_stream_that_becomes_forbidden_ends_cleanly_and_its_backend_is_left_at_once(
         steps
     });
     let daemon = Setup::new(&[&upstream], POLICY).start();
+    // The connection is as good as any, also when the next request comes before the backend has been left.
+    let mut client = daemon.client();
     for usage in [false, true] {
         let more = if usage { r#","stream_options":{"include_usage":true}"# } else { "" };
-        let answer = daemon.client().chat(&stream(more));
+        let answer = client.chat(&stream(more));
         assert_eq!((answer.status, answer.end), (200, End::Clean), "{}", answer.everything());
         assert_eq!(split::text(&answer.body), "Take a ");
         let chunks = split::chunks(&answer.body);
