@@ -54,6 +54,19 @@ pub(super) fn base_url(text: &str) -> Result<BaseUrl, Fault> {
     Ok(BaseUrl { scheme, host: host_name(host)?, port, path: base_path(path)? })
 }
 
+/// Reads the URL of an endpoint itself, with its path: nothing is appended. `like` says how to write one.
+///
+/// # Errors
+/// As [`base_url`]; and a path that is missing.
+pub(super) fn endpoint_url(text: &str, like: &'static str) -> Result<BaseUrl, Fault> {
+    match base_url(text) {
+        Ok(url) if url.path.is_empty() => Err(("has no path", like)),
+        Ok(url) => Ok(url),
+        // The words for a base URL have an example of one.
+        Err((wrong, mend)) => Err((wrong, if mend.contains("://") { like } else { mend })),
+    }
+}
+
 /// Reads the endpoint of an Azure resource, such as `https://NAME.openai.azure.com`. A path stays, but for
 /// the `/openai` at its end, which is appended with what follows it.
 ///
