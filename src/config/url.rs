@@ -1,4 +1,4 @@
-//! The base URL of a backend, such as `https://models.example/v1`.
+//! URLs: the base of a backend, such as `https://models.example/v1`, and endpoints that are written whole.
 //!
 //! Stricter than a browser: what a lenient reader would mend silently is a complaint here, each with
 //! its own words. A URL is never shown, since it may hold a password.
