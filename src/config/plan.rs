@@ -61,7 +61,7 @@ pub struct Plan {
 pub struct Boot {
     /// At least one.
     pub listen: Vec<Listener>,
-    /// `/metrics`, `/healthz`, `/readyz`.
+    /// `/metrics`, `/healthz`, `/readyz`, `/status`.
     pub admin: Option<SocketAddr>,
     /// The built-in demo model; loopback.
     pub demo_model: Option<SocketAddr>,

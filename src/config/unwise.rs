@@ -8,7 +8,6 @@ use std::time::SystemTime;
 use super::place::{Fault, Way, Weight};
 use super::plan::{
     Access, Boot, KeyPlan, ListenAddress, ModelPlan, Plan, PolicyPlan, PoolPlan, Scheme, TenantPlan,
-    TracingPlan,
 };
 use super::url::is_near;
 use crate::names::KeyDigest;
@@ -109,13 +108,19 @@ fn everlasting(way: Way, key: &KeyPlan) -> Option<Fault> {
     key.expires.is_none().then(|| fault(way, "never expires", mend))
 }
 
-/// Prompts, answers and keys that others can read on the way.
+/// What others can read on the way, since it goes over plain HTTP and farther than a private network.
+fn readable(way: Way, scheme: Scheme, host: &str, what: &str) -> Option<Fault> {
+    let plain = scheme == Scheme::Http && reach(host) == Reach::Public;
+    plain.then(|| {
+        let wrong = format!("is plain HTTP to a public address: {what} can be read on the way");
+        fault(way, wrong, "write https, or reach it through a private network")
+    })
+}
+
 fn readable_backends(pool: &PoolPlan) -> impl Iterator<Item = Fault> {
     pool.backends.iter().enumerate().filter_map(|(index, backend)| {
-        let plain = backend.scheme == Scheme::Http && reach(&backend.host) == Reach::Public;
         let way = Way::to("pools").field(pool.name.as_str()).field("backends").item(index).field("url");
-        let wrong = "is plain HTTP to a public address: prompts, answers and its key can be read on the way";
-        plain.then(|| fault(way, wrong, "write https, or reach it through a private network"))
+        readable(way, backend.scheme, &backend.host, "prompts, answers and its key")
     })
 }
 
@@ -128,12 +133,9 @@ fn readable_store(plan: &Plan) -> Option<Fault> {
 
 /// Traces have no content, but the names of tenants, pools, backends and their models.
 fn readable_traces(plan: &Plan) -> Option<Fault> {
-    let plain = |traces: &&TracingPlan| traces.scheme == Scheme::Http && reach(&traces.host) == Reach::Public;
-    let traces = plan.tracing.as_ref().filter(plain)?;
+    let traces = plan.tracing.as_ref()?;
     let what = if traces.headers.is_empty() { "traces" } else { "`headers` and traces" };
-    let wrong = format!("is plain HTTP to a public address: {what} can be read on the way");
-    let mend = "write https, or reach it through a private network";
-    Some(fault(Way::to("tracing").field("endpoint"), wrong, mend))
+    readable(Way::to("tracing").field("endpoint"), traces.scheme, &traces.host, what)
 }
 
 /// One tenant's longest body is more than its half, and it may send that.
@@ -145,10 +147,8 @@ fn one_body(plan: &Plan) -> Option<Fault> {
 
 fn readable_moderator(policy: &PolicyPlan) -> Option<Fault> {
     let moderator = policy.moderator.as_ref()?;
-    let plain = moderator.scheme == Scheme::Http && reach(&moderator.host) == Reach::Public;
     let way = Way::to("policies").field(policy.name.as_str()).field("moderator").field("url");
-    let wrong = "is plain HTTP to a public address: prompts and its key can be read on the way";
-    plain.then(|| fault(way, wrong, "write https, or reach it through a private network"))
+    readable(way, moderator.scheme, &moderator.host, "prompts and its key")
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

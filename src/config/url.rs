@@ -1,4 +1,4 @@
-//! The base URL of a backend, such as `https://models.example/v1`.
+//! URLs: the base of a backend, such as `https://models.example/v1`, and endpoints that are written whole.
 //!
 //! Stricter than a browser: what a lenient reader would mend silently is a complaint here, each with
 //! its own words. A URL is never shown, since it may hold a password.
@@ -52,6 +52,19 @@ pub(super) fn base_url(text: &str) -> Result<BaseUrl, Fault> {
         },
     };
     Ok(BaseUrl { scheme, host: host_name(host)?, port, path: base_path(path)? })
+}
+
+/// Reads the URL of an endpoint itself, with its path: nothing is appended. `like` says how to write one.
+///
+/// # Errors
+/// As [`base_url`]; and a path that is missing.
+pub(super) fn endpoint_url(text: &str, like: &'static str) -> Result<BaseUrl, Fault> {
+    match base_url(text) {
+        Ok(url) if url.path.is_empty() => Err(("has no path", like)),
+        Ok(url) => Ok(url),
+        // The words for a base URL have an example of one.
+        Err((wrong, mend)) => Err((wrong, if mend.contains("://") { like } else { mend })),
+    }
 }
 
 /// Reads the endpoint of an Azure resource, such as `https://NAME.openai.azure.com`. A path stays, but for

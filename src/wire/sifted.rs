@@ -259,8 +259,7 @@ impl Sifter {
             if !call.tells_nothing(place) {
                 self.turn(index, call.part(place), desk);
             }
-            let track = desk.tracks.of(index);
-            let verdict = call.sift(index, track, &mut self.names, &mut *self.sieve, desk.said)?;
+            let verdict = call.sift(index, place, &mut self.names, &mut *self.sieve, desk.said)?;
             let spoken = if call.speaks() { Spoken::Yes } else { Spoken::Not };
             if verdict == Verdict::Clean || spoken == Spoken::Yes {
                 let said = Said { tool_calls: Some(vec![Object(call)]), ..Said::default() };

@@ -1,4 +1,4 @@
-//! Where a backend's key is to be found. The key itself never stands in a configuration, and if it
+//! Where a secret is to be found, such as a backend's key. It never stands in a configuration itself, and if it
 //! does, it is not shown.
 
 use super::path::file;

@@ -9,7 +9,7 @@ use crate::config::complaint::{Complaints, Told, quoted};
 use crate::config::form::{Field, Form, may, must};
 use crate::config::plan::{SecretRef, TracingPlan};
 use crate::config::units::{duration, percent};
-use crate::config::url::base_url;
+use crate::config::url::endpoint_url;
 
 pub(super) const FIELDS: &[Field] = &[
     must("endpoint", Form::Like("^[Hh][Tt][Tt][Pp][Ss]?://[^/]+/."), "where OTLP over HTTP is taken"),
@@ -31,15 +31,11 @@ const OURS: [&str; 5] = ["host", "content-type", "content-length", "transfer-enc
 pub(super) fn tracing(at: &At<'_>, out: &mut Complaints) -> Result<TracingPlan, Told> {
     let fields = at.fields_near_secret(FIELDS, out)?;
     let endpoint = fields.need("endpoint", ENDPOINT_MEND, out).and_then(|at| {
-        let url = base_url(at.text(out)?).map_err(|(wrong, mend)| {
-            // The words for the base URL of a backend have an example of one, and of its key.
-            let mend = if mend.contains("http") || mend.contains("key:") { ENDPOINT_MEND } else { mend };
+        endpoint_url(at.text(out)?, ENDPOINT_MEND).map_err(|(wrong, mend)| {
+            // What goes under `key:` elsewhere goes under `headers:` here.
+            let mend = if mend.contains("key:") { ENDPOINT_MEND } else { mend };
             at.complain(out, wrong, mend)
-        })?;
-        if url.path.is_empty() {
-            return Err(at.complain(out, "has no path", ENDPOINT_MEND));
-        }
-        Ok(url)
+        })
     });
     let sample = fields.or("sample", SAMPLE, out, |at, out| percent(at, 0..=100, out));
     let headers = fields.or("headers", Vec::new(), out, headers);

@@ -72,16 +72,15 @@ impl ToolCall<'_> {
     /// Puts what may be told into the place of what was said. Also counts what was said.
     ///
     /// # Errors
-    /// `BadShape` if an index is out of all bounds, `BadJson` if arguments hold text that is not Unicode.
+    /// `BadJson` if arguments hold text that is not Unicode.
     pub(in crate::wire) fn sift(
         &mut self,
         choice: u64,
-        track: &mut Track,
+        place: Place,
         names: &mut CallNames,
         sieve: &mut dyn Sieve,
         said: &mut Delivered,
     ) -> Result<Verdict, UpstreamFault> {
-        let place = self.placed(track)?;
         let index = place.index;
         let name = self.name_text().filter(|_| place.name == Name::New);
         if names.judge(choice, Some(index), name, sieve) == Verdict::Forbidden {

@@ -11,7 +11,7 @@ use crate::config::form::{Field, Form, may, must};
 use crate::config::naming::{MAX_MODEL, free_text};
 use crate::config::plan::{Allowed, ModeratorPlan, OnFailure};
 use crate::config::units::{TICK, duration};
-use crate::config::url::{BaseUrl, base_url};
+use crate::config::url::{BaseUrl, endpoint_url};
 use crate::names::ModelName;
 
 pub(in crate::config::check) const FIELDS: &[Field] = &[
@@ -36,7 +36,9 @@ const MEND: &str = "write all of it, such as https://moderator.example/v1/modera
 /// Reads the map.
 pub(super) fn moderator(at: &At<'_>, out: &mut Complaints) -> Result<ModeratorPlan, Told> {
     let fields = at.fields(FIELDS, out)?;
-    let url = fields.need("url", MEND, out).and_then(|at| url(&at, out));
+    let url = fields.need("url", MEND, out).and_then(|at| {
+        endpoint_url(at.text(out)?, MEND).map_err(|(wrong, mend)| at.complain(out, wrong, mend))
+    });
     let key = fields.or("key", None, out, |at, out| secret(at, out).map(Some));
     let model = fields.or("model", None, out, |at, out| {
         free_text(at, MAX_MODEL, out).map(|model| Some(ModelName::new(model)))
@@ -57,19 +59,6 @@ pub(super) fn moderator(at: &At<'_>, out: &mut Complaints) -> Result<ModeratorPl
         timeout: timeout?,
         on_failure: on_failure?,
     })
-}
-
-/// The URL of the endpoint itself: nothing is appended.
-fn url(at: &At<'_>, out: &mut Complaints) -> Result<BaseUrl, Told> {
-    match base_url(at.text(out)?) {
-        Ok(url) if url.path.is_empty() => Err(at.complain(out, "has no path", MEND)),
-        Ok(url) => Ok(url),
-        Err((wrong, mend)) => {
-            // Some of its words are about the base of an API.
-            let mend = if mend.contains("://") { MEND } else { mend };
-            Err(at.complain(out, wrong, mend))
-        }
-    }
 }
 
 #[cfg(test)]

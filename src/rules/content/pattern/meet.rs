@@ -84,7 +84,6 @@ fn repeated(hir: &Hir, repetition: &Repetition, before: Before) -> Hir {
         // Fewer of them will do.
         (true, 0) => hir.clone(),
         // In a set that repeats each counts, but for the first.
-        // In a set that repeats each counts, but for the first.
         (true, 1..) => match mended(sub, before) {
             first if first == *sub => hir.clone(),
             first => Hir::concat(vec![first, Hir::repetition(less(repetition))]),
