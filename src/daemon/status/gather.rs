@@ -186,12 +186,7 @@ impl Scene<'_> {
         let now = self.when.now;
         let addresses: Vec<_> = own.iter().map(|member| self.address(pool, member)).collect();
         let condition = own.iter().map(|member| pool.condition(member, now).0).min();
-        let best = own.iter().map(|member| member.vitals.breaker.state(now));
-        let best = best.min_by_key(|state| match state {
-            State::Closed => 0,
-            State::HalfOpen => 1,
-            State::Open => 2,
-        });
+        let best = own.iter().map(|member| member.vitals.breaker.state(now)).min();
         let outcomes = self.attempts.of(pool.name.as_str(), backend.name.as_str());
         let attempts: u64 = outcomes.values().sum();
         let ok = outcomes.get("ok").copied().unwrap_or(0);
