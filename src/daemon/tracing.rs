@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::post::Collecting;
 use super::fleet::Fleet;
-use super::secrets::{Unread, secret};
+use super::secrets::secret;
 use crate::config::place::{Fault, Way};
 use crate::config::plan::{Passing, Plan, TracingPlan};
 use crate::config::snapshot::Snapshot;
@@ -94,9 +94,7 @@ pub fn prepare(
                     "put the plain value there",
                 )),
             },
-            Err(Unread { wrong, mend, weight }) => {
-                faults.push(Fault { way: way(), wrong, mend: mend.to_owned(), weight });
-            }
+            Err(unread) => faults.push(unread.at(way())),
         }
     }
     let to = match Collecting::new(plan, headers) {
