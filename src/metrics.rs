@@ -2,6 +2,7 @@
 //! and closed enums only, and their handles are made when a configuration first has them.
 
 mod buckets;
+mod closed;
 mod connections;
 mod ends;
 mod forget;
@@ -20,6 +21,7 @@ use prometheus::{
 };
 
 use self::buckets::{BETWEEN, DURATION, FIRST_TOKEN, OVERHEAD, STORE};
+pub use self::closed::{CapMetrics, LogMetrics, ReloadMetrics, TraceMetrics};
 pub use self::connections::ConnectionMetrics;
 pub use self::ends::EndMetrics;
 pub use self::forget::Present;
@@ -79,11 +81,11 @@ pub struct Metrics {
     /// Clients that left before their answer was complete.
     pub disconnects: IntCounter,
     /// Lines of a log that nobody will read: the reader was too slow, or the disk full.
-    pub log_lines_dropped: IntCounterVec,
+    pub log_lines_dropped: LogMetrics,
     /// Panics of any thread: faults of this program.
     pub panics: IntCounter,
     /// Traces of requests, by what became of them.
-    pub traces: IntCounterVec,
+    pub traces: TraceMetrics,
     /// Bytes of request bodies that are held in memory now; set when somebody asks.
     pub body_bytes: IntGauge,
     /// How often a cap on sizes refused something.
@@ -101,31 +103,6 @@ pub struct Metrics {
     pub reloads: ReloadMetrics,
     /// How handing over to a new process ended.
     pub upgrades: ReloadMetrics,
-}
-
-/// A counter for each end that a change of what runs can have.
-#[derive(Debug)]
-pub struct ReloadMetrics {
-    pub taken: IntCounter,
-    pub refused: IntCounter,
-}
-
-impl ReloadMetrics {
-    fn of(outcomes: &IntCounterVec) -> Self {
-        Self { taken: outcomes.with_label_values(&["ok"]), refused: outcomes.with_label_values(&["refused"]) }
-    }
-}
-
-/// One counter for each cap.
-#[derive(Debug)]
-pub struct CapMetrics {
-    pub max_body: IntCounter,
-    pub max_head: IntCounter,
-    pub max_event: IntCounter,
-    pub max_response: IntCounter,
-    pub max_buffered: IntCounter,
-    /// A tenant's share of it.
-    pub max_buffered_share: IntCounter,
 }
 
 /// A metric that `registry` shows from now on.
@@ -172,8 +149,6 @@ impl Metrics {
             let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
             registered(&registry, HistogramVec::new(opts, labels)?)
         };
-        let cap_hits =
-            counters("cap_exceeded_total", "How often a configured cap refused something.", &["cap"])?;
         let build = Opts::new("build_info", "Always 1.").const_label("version", env!("CARGO_PKG_VERSION"));
         registered(&registry, Gauge::with_opts(build)?)?.set(1.0);
         let tenant_model = &["tenant", "model"];
@@ -293,26 +268,17 @@ impl Metrics {
                 "client_disconnects_total",
                 "Clients that left before their answer was complete.",
             )?,
-            log_lines_dropped: {
-                let metric = counters(
-                    "log_lines_dropped_total",
-                    "Lines of a log dropped because their reader was too slow, or the disk full.",
-                    &["log"],
-                )?;
-                for log in ["access", "events"] {
-                    metric.with_label_values(&[log]);
-                }
-                metric
-            },
+            log_lines_dropped: LogMetrics::of(&counters(
+                "log_lines_dropped_total",
+                "Lines of a log dropped because their reader was too slow, or the disk full.",
+                &["log"],
+            )?),
             panics: counter("panics_total", "Panics: faults of this program, each with an event.")?,
-            traces: {
-                let metric =
-                    counters("traces_total", "Traces of requests: sent, dropped, failed.", &["outcome"])?;
-                for outcome in ["sent", "dropped", "failed"] {
-                    metric.with_label_values(&[outcome]);
-                }
-                metric
-            },
+            traces: TraceMetrics::of(&counters(
+                "traces_total",
+                "Traces of requests: sent, dropped, failed.",
+                &["outcome"],
+            )?),
             body_bytes: gauge("body_bytes", "Bytes of request bodies held in memory now.")?,
             config_generation: gauge("config_generation", "Configurations taken since the start.")?,
             reload_successful: {
@@ -333,14 +299,11 @@ impl Metrics {
                 "Upgrades of this process by how they ended: ok, or refused.",
                 &["outcome"],
             )?),
-            caps: CapMetrics {
-                max_body: cap_hits.with_label_values(&["max_body"]),
-                max_head: cap_hits.with_label_values(&["max_head"]),
-                max_event: cap_hits.with_label_values(&["max_event"]),
-                max_response: cap_hits.with_label_values(&["max_response"]),
-                max_buffered: cap_hits.with_label_values(&["max_buffered"]),
-                max_buffered_share: cap_hits.with_label_values(&["max_buffered_share"]),
-            },
+            caps: CapMetrics::of(&counters(
+                "cap_exceeded_total",
+                "How often a configured cap refused something.",
+                &["cap"],
+            )?),
             connections: ConnectionMetrics::new(&registry)?,
             ends: EndMetrics::new(&registry)?,
             process: ProcessMetrics::new()?,

@@ -37,8 +37,9 @@ impl Logs {
     /// # Errors
     /// When no thread can be started.
     pub fn begin(metrics: &Metrics) -> std::io::Result<Self> {
-        let dropped = |log| metrics.log_lines_dropped.with_label_values(&[log]);
-        let logs = Self { access: Lines::new(dropped("access")), events: Lines::new(dropped("events")) };
+        let dropped = &metrics.log_lines_dropped;
+        let logs =
+            Self { access: Lines::new(dropped.access.clone()), events: Lines::new(dropped.events.clone()) };
         for (name, lines, gather) in
             [("access log", &logs.access, GATHER), ("events", &logs.events, Duration::ZERO)]
         {

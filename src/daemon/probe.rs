@@ -213,9 +213,9 @@ async fn drain(session: &mut HttpSession) -> pingora_error::Result<()> {
     Ok(())
 }
 
-/// Makes the connections of all checks, and keeps none. Pingora's connector for HTTP/2 speaks HTTP/1.1
-/// where that is agreed on, and shows its transport; the one for both would bring a second connector and
-/// a pool that is never used.
+/// Makes the connections of all checks, and those for posts of traces, and keeps none. Pingora's connector
+/// for HTTP/2 speaks HTTP/1.1 where that is agreed on, and shows its transport; the one for both would bring
+/// a second connector and a pool that is never used.
 ///
 /// It is made when first needed, away from the runtime's threads: it reads the system's certificates.
 pub(super) async fn connector() -> Result<&'static Connector, Failure> {

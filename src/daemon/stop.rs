@@ -47,10 +47,8 @@ pub struct Leaving {
     pub sockets: Sockets,
     pub run_dir: Option<RunDir>,
     told: watch::Sender<bool>,
-    /// Tells the operator's pages that another process has them.
-    pages: watch::Sender<bool>,
-    /// Whether another process has our sockets and our counts.
-    handed_over: AtomicBool,
+    /// Whether another process has our sockets and our counts. The operator's pages wait for it: it has theirs, too.
+    handed_over: watch::Sender<bool>,
     owns_run_dir: AtomicBool,
 }
 
@@ -62,7 +60,7 @@ impl Leaving {
         keeper: Option<Arc<Keeper>>,
         sockets: Sockets,
         run_dir: Option<RunDir>,
-        pages: watch::Sender<bool>,
+        handed_over: watch::Sender<bool>,
     ) -> Self {
         let Gateway { life, live, metrics, seats, .. } = gateway;
         Self {
@@ -75,8 +73,7 @@ impl Leaving {
             sockets,
             run_dir,
             told: watch::Sender::new(false),
-            pages,
-            handed_over: AtomicBool::new(false),
+            handed_over,
             owns_run_dir: AtomicBool::new(false),
         }
     }
@@ -107,8 +104,7 @@ impl Leaving {
         if !self.life.go_on(Stage::HandedOver) {
             return false;
         }
-        self.handed_over.store(true, Ordering::Release);
-        self.pages.send_replace(true);
+        self.handed_over.send_replace(true);
         self.metrics.upgrades.taken.inc();
         log::info!("process {successor} serves from now on; leaving when our connections have ended");
         notify::successor(successor);
@@ -180,7 +176,8 @@ impl Leaving {
 
     /// Writes what has to be written before the process ends.
     fn last_words(&self) {
-        match (&self.keeper, self.handed_over.load(Ordering::Acquire), &self.run_dir) {
+        let handed_over = *self.handed_over.borrow();
+        match (&self.keeper, handed_over, &self.run_dir) {
             (Some(keeper), false, _) => keeper.close(),
             (Some(keeper), true, Some(run_dir)) => {
                 if let Err(why) = handover::settle(run_dir, &keeper.owed()) {

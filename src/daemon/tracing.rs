@@ -13,11 +13,11 @@ use tokio::time::{Instant, timeout_at};
 
 use self::post::Collecting;
 use super::fleet::Fleet;
-use super::secrets::{Unread, secret};
+use super::secrets::secret;
 use crate::config::place::{Fault, Way};
 use crate::config::plan::{Passing, Plan, TracingPlan};
 use crate::config::snapshot::Snapshot;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TraceMetrics};
 use crate::rules::trace::{Collector, Share, Trace, Tracing};
 
 /// Traces that wait; at some 2 KiB a trace. More are dropped.
@@ -62,17 +62,11 @@ impl Collector for Queue {
     }
 }
 
-/// What became of traces.
-struct Counted {
-    sent: IntCounter,
-    failed: IntCounter,
-}
-
 /// The other end, which posts. Ends when no request can give it another trace.
 pub struct Posting {
     waiting: mpsc::Receiver<Word>,
     to: Collecting,
-    counted: Counted,
+    counted: TraceMetrics,
 }
 
 /// Both ends for a plan, its secrets read; what is wrong with them goes to `faults`.
@@ -94,9 +88,7 @@ pub fn prepare(
                     "put the plain value there",
                 )),
             },
-            Err(Unread { wrong, mend, weight }) => {
-                faults.push(Fault { way: way(), wrong, mend: mend.to_owned(), weight });
-            }
+            Err(unread) => faults.push(unread.at(way())),
         }
     }
     let to = match Collecting::new(plan, headers) {
@@ -109,9 +101,8 @@ pub fn prepare(
         }
     };
     let (sender, waiting) = mpsc::channel(MAX_WAITING);
-    let count = |outcome| metrics.traces.with_label_values(&[outcome]);
-    let queue = Queue { waiting: sender, dropped: count("dropped") };
-    let counted = Counted { sent: count("sent"), failed: count("failed") };
+    let counted = metrics.traces.clone();
+    let queue = Queue { waiting: sender, dropped: counted.dropped.clone() };
     Some((Arc::new(queue), Posting { waiting, to, counted }))
 }
 

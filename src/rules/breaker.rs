@@ -30,8 +30,8 @@ pub const ENOUGH: u64 = 20;
 /// What a backend starts with after its return, of its share.
 const FIRST_SHARE: f32 = 0.1;
 
-/// What a breaker does now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a breaker does now, from best to worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     /// Requests pass.
     Closed,

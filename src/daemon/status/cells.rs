@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::facts::{Latency, LimitFacts, Tokens};
+use super::facts::{Latency, LimitFacts, Traffic};
 use super::history::{POINTS, Pace};
 use super::look::address;
 use super::words::{count, millis, rate, spaced};
@@ -109,22 +109,19 @@ pub fn limits_cell(of: &[LimitFacts]) -> Markup {
     }
 }
 
-/// A cell with refusals and their reasons.
-pub fn refused(number: u64, why: &BTreeMap<String, u64>) -> Markup {
+/// The cells that tenants and aliases have alike: rate, requests, refusals with their reasons, tokens, in flight.
+pub fn traffic(of: &Traffic) -> Markup {
     html! {
+        (pace(&of.pace))
+        (number("Requests", of.requests))
         td role="cell" data-label="Refused" .n {
-            (count(number))
-            @if number > 0 { small.why { (reasons(why)) } }
+            (count(of.refusals))
+            @if of.refusals > 0 { small.why { (reasons(&of.reasons)) } }
         }
-    }
-}
-
-/// A cell with tokens.
-pub fn tokens(of: Tokens) -> Markup {
-    html! {
         td role="cell" data-label="Tokens" .n {
-            (count(of.prompt)) small { " in" } br; (count(of.completion)) small { " out" }
+            (count(of.tokens.prompt)) small { " in" } br; (count(of.tokens.completion)) small { " out" }
         }
+        (number("In flight", of.in_flight.unsigned_abs()))
     }
 }
 

@@ -153,33 +153,34 @@ pub struct Latency {
 #[derive(Debug, Serialize)]
 pub struct TenantFacts {
     pub name: String,
-    pub requests: u64,
-    pub requests_per_second: Option<f32>,
-    pub refusals: u64,
-    pub reasons: BTreeMap<String, u64>,
-    pub tokens: Tokens,
-    pub in_flight: i64,
+    #[serde(flatten)]
+    pub traffic: Traffic,
     pub limits: Vec<LimitFacts>,
     pub aliases: Vec<AliasFacts>,
     pub keys: Vec<KeyFacts>,
-    #[serde(skip)]
-    pub pace: Pace,
 }
 
 /// One alias.
 #[derive(Debug, Serialize)]
 pub struct AliasFacts {
     pub name: String,
+    #[serde(flatten)]
+    pub traffic: Traffic,
+    /// The mean time to the first useful byte over the last two minutes, in milliseconds; nothing if there was none.
+    pub first_token_ms: Option<f64>,
+    pub limits: Vec<LimitFacts>,
+    pub routes: Vec<RouteFacts>,
+}
+
+/// Requests of a tenant or for an alias, and what they came to.
+#[derive(Debug, Serialize)]
+pub struct Traffic {
     pub requests: u64,
     pub requests_per_second: Option<f32>,
     pub refusals: u64,
     pub reasons: BTreeMap<String, u64>,
     pub tokens: Tokens,
     pub in_flight: i64,
-    /// The mean time to the first useful byte over the last two minutes, in milliseconds; nothing if there was none.
-    pub first_token_ms: Option<f64>,
-    pub limits: Vec<LimitFacts>,
-    pub routes: Vec<RouteFacts>,
     #[serde(skip)]
     pub pace: Pace,
 }
@@ -231,10 +232,17 @@ impl LimitFacts {
     }
 }
 
-impl std::ops::AddAssign for Tokens {
-    fn add_assign(&mut self, more: Self) {
-        self.prompt += more.prompt;
-        self.completion += more.completion;
+impl Traffic {
+    /// Counts that of somebody else, too; the pace stays its own.
+    pub fn add(&mut self, more: &Self) {
+        self.requests += more.requests;
+        self.refusals += more.refusals;
+        for (reason, count) in &more.reasons {
+            *self.reasons.entry(reason.clone()).or_default() += count;
+        }
+        self.tokens.prompt += more.tokens.prompt;
+        self.tokens.completion += more.tokens.completion;
+        self.in_flight += more.in_flight;
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use super::attention;
 use super::facts::{
     AddressFacts, AliasFacts, BackendFacts, Configuration, Connections, Facts, KeyFacts, Latency, LimitFacts,
-    ModeratorFacts, PoolFacts, RouteFacts, Strangers, TenantFacts, Tokens, state,
+    ModeratorFacts, PoolFacts, RouteFacts, Strangers, TenantFacts, Tokens, Traffic, state,
 };
 use super::history::{History, Waits, Who};
 use super::look::Look;
@@ -19,6 +19,7 @@ use crate::daemon::observe::left;
 use crate::daemon::process;
 use crate::daemon::reload::{Reloader, Report};
 use crate::metrics::{AliasMetrics, Tally};
+use crate::names::TenantId;
 use crate::proxy::door::seats::Seats;
 use crate::proxy::life::{Life, Stage};
 use crate::rules::auth::Principal;
@@ -185,12 +186,7 @@ impl Scene<'_> {
         let now = self.when.now;
         let addresses: Vec<_> = own.iter().map(|member| self.address(pool, member)).collect();
         let condition = own.iter().map(|member| pool.condition(member, now).0).min();
-        let best = own.iter().map(|member| member.vitals.breaker.state(now));
-        let best = best.min_by_key(|state| match state {
-            State::Closed => 0,
-            State::HalfOpen => 1,
-            State::Open => 2,
-        });
+        let best = own.iter().map(|member| member.vitals.breaker.state(now)).min();
         let outcomes = self.attempts.of(pool.name.as_str(), backend.name.as_str());
         let attempts: u64 = outcomes.values().sum();
         let ok = outcomes.get("ok").copied().unwrap_or(0);
@@ -242,35 +238,19 @@ impl Scene<'_> {
         let mut aliases: Vec<_> = tenant.catalog.entries().map(|entry| self.alias(tenant, entry)).collect();
         aliases.sort_by(|one, other| one.name.cmp(&other.name));
         keys.sort_by(|one, other| one.key.cmp(&other.key));
-        let mut reasons = self.refusals.of(tenant.id.as_str(), "");
-        let mut tokens = used(&tenant.unnamed);
-        for alias in &aliases {
-            tokens += alias.tokens;
-            for (reason, count) in &alias.reasons {
-                *reasons.entry(reason.clone()).or_default() += count;
-            }
-        }
-        let pace = self.history.pace(&Who::Tenant(tenant.id.clone()));
+        let mut traffic = self.traffic(&Who::Tenant(tenant.id.clone()), (&tenant.id, ""), &tenant.unnamed);
+        aliases.iter().for_each(|alias| traffic.add(&alias.traffic));
         TenantFacts {
             name: tenant.id.to_string(),
-            requests: tenant.unnamed.answered_so_far()
-                + aliases.iter().map(|alias| alias.requests).sum::<u64>(),
-            requests_per_second: pace.per_second,
-            refusals: reasons.values().sum(),
-            reasons,
-            tokens,
-            in_flight: aliases.iter().map(|alias| alias.in_flight).sum(),
+            traffic,
             limits: self.limits(&tenant.book, tenant.limit.as_ref()),
             aliases,
             keys: keys.into_iter().map(|key| self.key(tenant, key)).collect(),
-            pace,
         }
     }
 
     fn alias(&self, tenant: &Tenant, entry: &AliasEntry) -> AliasFacts {
-        let reasons = self.refusals.of(tenant.id.as_str(), entry.alias.as_str());
         let who = Who::Alias(tenant.id.clone(), entry.alias.clone());
-        let pace = self.history.pace(&who);
         let first_token = self.history.mean_wait(&who, first_tokens(&entry.metrics));
         let routes = entry.routes.iter().map(|route| RouteFacts {
             pool: route.pool.name.to_string(),
@@ -279,15 +259,25 @@ impl Scene<'_> {
         });
         AliasFacts {
             name: entry.alias.to_string(),
-            requests: entry.metrics.answered_so_far(),
-            requests_per_second: pace.per_second,
-            refusals: reasons.values().sum(),
-            reasons,
-            tokens: used(&entry.metrics),
-            in_flight: entry.metrics.in_flight.get(),
+            traffic: self.traffic(&who, (&tenant.id, entry.alias.as_str()), &entry.metrics),
             first_token_ms: first_token.map(|seconds| tenths(seconds * 1e3)),
             limits: self.limits(&tenant.book, entry.limit.as_ref()),
             routes: routes.collect(),
+        }
+    }
+
+    /// What was counted of an alias, or of requests that named none, at the pace of `who`.
+    fn traffic(&self, who: &Who, (tenant, alias): (&TenantId, &str), metrics: &AliasMetrics) -> Traffic {
+        let pace = self.history.pace(who);
+        let reasons = self.refusals.of(tenant.as_str(), alias);
+        let (prompt, completion) = metrics.tokens_so_far();
+        Traffic {
+            requests: metrics.answered_so_far(),
+            requests_per_second: pace.per_second,
+            refusals: reasons.values().sum(),
+            reasons,
+            tokens: Tokens { prompt, completion },
+            in_flight: metrics.in_flight.get(),
             pace,
         }
     }
@@ -337,11 +327,6 @@ fn breaker(state: State) -> &'static str {
         State::HalfOpen => "half_open",
         State::Open => "open",
     }
-}
-
-fn used(metrics: &AliasMetrics) -> Tokens {
-    let (prompt, completion) = metrics.tokens_so_far();
-    Tokens { prompt, completion }
 }
 
 fn first_tokens(metrics: &AliasMetrics) -> Waits {

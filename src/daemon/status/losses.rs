@@ -18,12 +18,10 @@ impl Loss {
     const ALL: [Self; 3] = [Self::AccessLines, Self::EventLines, Self::Traces];
 
     fn so_far(self, metrics: &Metrics) -> u64 {
-        let lines = |log| metrics.log_lines_dropped.with_label_values(&[log]).get();
-        let traces = |outcome| metrics.traces.with_label_values(&[outcome]).get();
         match self {
-            Self::AccessLines => lines("access"),
-            Self::EventLines => lines("events"),
-            Self::Traces => traces("dropped") + traces("failed"),
+            Self::AccessLines => metrics.log_lines_dropped.access.get(),
+            Self::EventLines => metrics.log_lines_dropped.events.get(),
+            Self::Traces => metrics.traces.dropped.get() + metrics.traces.failed.get(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use super::cells::{by_traffic, heads, limits_cell, links, number, pace, refused, tokens};
+use super::cells::{by_traffic, heads, limits_cell, links, traffic};
 use super::facts::{AliasFacts, Facts, KeyFacts, TenantFacts};
 use super::look::{Look, address};
 use super::words::{count, millis};
@@ -15,13 +15,13 @@ const MOST_ALONE: usize = 500;
 /// Tenants and aliases; of one tenant alone, everything.
 pub fn tenants(facts: &Facts, look: &Look) -> Markup {
     let mut tenants: Vec<_> = facts.tenants.iter().collect();
-    tenants.sort_by_key(|tenant| by_traffic(&tenant.pace, tenant.requests));
+    tenants.sort_by_key(|tenant| by_traffic(&tenant.traffic.pace, tenant.traffic.requests));
     let finds =
         |alias: &AliasFacts, tenant: &TenantFacts| look.finds(&tenant.name) || look.finds(&alias.name);
     let mut aliases: Vec<_> =
         tenants.iter().flat_map(|of| of.aliases.iter().map(move |alias| (*of, alias))).collect();
     aliases.retain(|(tenant, alias)| finds(alias, tenant));
-    aliases.sort_by_key(|(_, alias)| by_traffic(&alias.pace, alias.requests));
+    aliases.sort_by_key(|(_, alias)| by_traffic(&alias.traffic.pace, alias.traffic.requests));
     let most = if look.tenant.is_some() { MOST_ALONE } else { MOST_ROWS };
     html! {
         @if !tenants.is_empty() {
@@ -64,11 +64,7 @@ fn tenant(tenant: &TenantFacts) -> Markup {
     html! {
         tr role="row" data-key=(tenant.name) {
             th role="rowheader" scope="row" { a href=(address("tenant", &tenant.name)) { (tenant.name) } }
-            (pace(&tenant.pace))
-            (number("Requests", tenant.requests))
-            (refused(tenant.refusals, &tenant.reasons))
-            (tokens(tenant.tokens))
-            (number("In flight", tenant.in_flight.unsigned_abs()))
+            (traffic(&tenant.traffic))
             (limits_cell(&tenant.limits))
         }
     }
@@ -80,11 +76,7 @@ fn alias(tenant: &TenantFacts, alias: &AliasFacts) -> Markup {
             th role="rowheader" scope="row" {
                 (alias.name) " " small { "of " a href=(address("tenant", &tenant.name)) { (tenant.name) } }
             }
-            (pace(&alias.pace))
-            (number("Requests", alias.requests))
-            (refused(alias.refusals, &alias.reasons))
-            (tokens(alias.tokens))
-            (number("In flight", alias.in_flight.unsigned_abs()))
+            (traffic(&alias.traffic))
             td role="cell" data-label="First token, 2 min" .n {
                 @match alias.first_token_ms { Some(ms) => (millis(ms)), None => span.none { "–" } }
             }

@@ -165,24 +165,26 @@ pub async fn keep(link: Arc<Link>) {
     let mut pause = FIRST_PAUSE;
     let mut told = None;
     let mut known = None;
+    // Before the first attempt nobody knows; it is not down because nobody has asked yet.
+    let mut is = |now| {
+        if known.replace(now) != Some(now) {
+            (link.hooks.state)(now);
+        }
+    };
     loop {
         match link.reach().await {
             Ok(connection) => {
                 let live = Arc::new(Live { connection });
                 link.let_in(&live).await;
                 log::info!("the limits store is up");
-                (link.hooks.state)(State::Up);
+                is(State::Up);
                 link.watch(&live).await;
-                (link.hooks.state)(State::Down);
-                known = Some(State::Down);
+                is(State::Down);
                 pause = FIRST_PAUSE;
                 told = None;
             }
             Err(why) => {
-                // Before the first attempt nobody knows; it is not down because nobody has asked yet.
-                if known.replace(State::Down).is_none() {
-                    (link.hooks.state)(State::Down);
-                }
+                is(State::Down);
                 if told.as_ref() != Some(&why) {
                     log::warn!("the limits store cannot be used: {why}; this gateway goes on by its share");
                     told = Some(why);

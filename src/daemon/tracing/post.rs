@@ -1,4 +1,4 @@
-//! One post to a collector of traces, through the connector that health checks use: there is no other HTTP client here.
+//! One post to a collector of traces, through the connector that health checks use.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
