@@ -80,11 +80,11 @@ pub async fn read(
 }
 
 /// Waits for a client to leave whose request is there. One that sends more is taken to have left. Cancel-safe.
-pub async fn gone(session: &mut HttpSession) -> NoBody {
-    NoBody::Gone(match session.read_body_or_idle(true).await {
+pub async fn gone(session: &mut HttpSession) -> Box<Error> {
+    match session.read_body_or_idle(true).await {
         Err(error) => error,
         Ok(_) => Error::explain(ErrorType::InvalidHTTPHeader, "the client sent more than its request"),
-    })
+    }
 }
 
 /// What the bodies of all, and of one tenant, may take.

@@ -73,7 +73,7 @@ impl Waiting<'_> {
         let (found, began) = tokio::select! {
             biased;
             looked = &mut looked => looked.map_err(NoBody::from),
-            gone = intake::gone(session) => Err(gone),
+            gone = intake::gone(session) => Err(NoBody::Gone(gone)),
             end = life.over(*end) => Err(over(end, alias).into()),
         }?;
         own.start(began);
