@@ -160,16 +160,17 @@ pub fn remember(log: &Lines, metrics: &Metrics, exchange: &mut Exchange) {
 /// Counts how the last attempt ended, unless its failure has been counted.
 fn count_attempt(exchange: &mut Exchange) {
     let Ok((relay, entry, snapshot)) = exchange.relay() else { return };
-    match relay.control.fault() {
-        Some(fault) => trace::leg_ends(relay, Some(fault.label())),
-        None if relay.control.is_over() => trace::leg_ends(relay, None),
-        None => trace::leg_ends(relay, Some("client_left")),
-    }
     let now = snapshot.origin.tick(Instant::now());
     match relay.control.fault() {
-        Some(fault) => verdict::settle(relay, entry, fault, now),
-        None if relay.control.is_over() => verdict::success(relay, entry, now),
-        None => {}
+        Some(fault) => {
+            trace::leg_ends(relay, Some(fault.label()));
+            verdict::settle(relay, entry, fault, now);
+        }
+        None if relay.control.is_over() => {
+            trace::leg_ends(relay, None);
+            verdict::success(relay, entry, now);
+        }
+        None => trace::leg_ends(relay, Some("client_left")),
     }
 }
 

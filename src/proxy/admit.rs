@@ -99,16 +99,13 @@ pub async fn admit(
             }
             let mut quota = quota::take(session, exchange, &entry, &asked, &body, &mut own).await?;
             let gap = asking.gap.clone();
-            let mut permit = None;
             // The body is gone when a stream ends. If nobody else has counted, we say then how long its prompt was: to
             // the client that asks, and to the counters of an alias whose models do not count.
             let uncounted = || asked.usage_asked() || entry.learned.counter() == Counted::Nobody;
             if quota.prompt.estimated == 0 && asked.delivery() == Delivery::Stream && uncounted() {
                 quota.prompt = Prompt::weighed(&entry, &body);
             }
-            if let Some(policy) = &entry.policy {
-                permit = asking.ask(policy, metrics, &exchange.id);
-            }
+            let permit = entry.policy.as_ref().and_then(|policy| asking.ask(policy, metrics, &exchange.id));
             let version = session.req_header().version;
             let patches = patches(&body, &asked, &entry.ids);
             let turns = entry.policy.as_ref().map(|_| tenant.turns.clone());

@@ -296,7 +296,7 @@ fn events(
         *piece = Some(out.freeze());
     }
     if result == Err(UpstreamFault::AnswerForbidden) {
-        forbidden(relay, entry, snapshot, Instant::now());
+        return Err(forbidden(relay, entry, snapshot, now));
     }
     result
 }

@@ -16,7 +16,7 @@ use crate::error::{BadRequest, Blocker, GatewayError};
 use crate::rules::buffered::Part;
 use crate::rules::catalog::AliasEntry;
 use crate::rules::content::{Policy, Work};
-use crate::wire::request::{ChatRequest, Media};
+use crate::wire::request::ChatRequest;
 
 /// A longer body is looked through on a thread of its own, in bytes, so that nobody else waits for it.
 const LONG: usize = 128 * 1024;
@@ -37,11 +37,9 @@ pub async fn check(
     mut room: Part,
     mut waiting: Waiting<'_>,
 ) -> Result<Part, NoBody> {
-    for media in Media::ALL {
-        if let (false, Some(field)) = (policy.media.has(media), request.holds(media)) {
-            let wrong = "is a kind of content that this model may not be given";
-            return Err(GatewayError::BadRequest(BadRequest::field(field, wrong)).into());
-        }
+    if let Some(field) = policy.media.exceeded(request) {
+        let wrong = "is a kind of content that this model may not be given";
+        return Err(GatewayError::BadRequest(BadRequest::field(field, wrong)).into());
     }
     if let Some(most) = policy.max_prompt_tokens
         && Prompt::weighed(entry, body).corrected() > most

@@ -1,25 +1,19 @@
 //! Reads a request body once and whole: within its size, within its time, `100 Continue` included.
 
-use std::future::{Future, poll_fn};
-use std::task::{Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::header;
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::{Error, ErrorType};
 
-use super::life::Life;
-use super::timer::Timer;
+use super::life::{End, Life};
 use crate::config::snapshot::Snapshot;
 use crate::error::GatewayError;
 use crate::rules::buffered::{Bounds, Full, Part};
 
 /// What is reserved at once for a body that says it is larger than one read.
 const RESERVE: usize = 1024 * 1024;
-
-/// How soon a body that is still coming learns that the daemon is leaving.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Why there is no body.
 pub enum NoBody {
@@ -75,26 +69,22 @@ pub async fn read(
         session.set_close_on_response_before_downstream_finish(true);
     }
     let own = Instant::now() + snapshot.caps.body_timeout;
-    let mut gather = std::pin::pin!(gather(session, snapshot, room));
-    let mut timer = Timer::looking_every(LOOK);
-    poll_fn(|cx| {
-        if let Poll::Ready(body) = gather.as_mut().poll(cx) {
-            return Poll::Ready(body);
-        }
-        let end = life.end();
-        let now = ready!(timer.poll_until(cx, end.map_or(own, |end| end.min(own))));
-        let leaving = end.is_some_and(|end| end <= now);
-        Poll::Ready(Err(if leaving { GatewayError::Draining } else { GatewayError::TooSlow }.into()))
-    })
-    .await
+    tokio::select! {
+        biased;
+        body = gather(session, snapshot, room) => body,
+        end = life.over(own) => Err(match end {
+            End::Own => GatewayError::TooSlow.into(),
+            End::Daemon => GatewayError::Draining.into(),
+        }),
+    }
 }
 
 /// Waits for a client to leave whose request is there. One that sends more is taken to have left. Cancel-safe.
-pub async fn gone(session: &mut HttpSession) -> NoBody {
-    NoBody::Gone(match session.read_body_or_idle(true).await {
+pub async fn gone(session: &mut HttpSession) -> Box<Error> {
+    match session.read_body_or_idle(true).await {
         Err(error) => error,
         Ok(_) => Error::explain(ErrorType::InvalidHTTPHeader, "the client sent more than its request"),
-    })
+    }
 }
 
 /// What the bodies of all, and of one tenant, may take.

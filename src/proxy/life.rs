@@ -1,9 +1,15 @@
 //! Where the daemon is in its life, as far as requests are concerned.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_utils::atomic::AtomicCell;
+
+use super::timer::Timer;
+
+/// How soon whoever waits for something else learns that the daemon is leaving.
+pub const LOOK: Duration = Duration::from_secs(1);
 
 /// A stretch of the daemon's life. Each follows those above it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +22,15 @@ pub enum Stage {
     HandedOver,
     /// We leave; new requests are refused.
     Stopping,
+}
+
+/// Which of two ends has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// That of what was waited for.
+    Own,
+    /// The daemon's.
+    Daemon,
 }
 
 /// The stage, and when what still runs is ended. One for the process.
@@ -51,18 +66,34 @@ impl Life {
     }
 
     /// When requests that still run are ended; `None` as long as nobody thinks of it.
-    pub fn end(&self) -> Option<Instant> {
+    fn end(&self) -> Option<Instant> {
         match self.end.load(Ordering::Acquire) {
             u64::MAX => None,
-            since => Some(self.began + std::time::Duration::from_nanos(since)),
+            since => Some(self.began + Duration::from_nanos(since)),
         }
+    }
+
+    /// When something ends that has until `own`: then, or with the requests that still run.
+    pub fn no_later(&self, own: Instant) -> Instant {
+        self.end().map_or(own, |end| end.min(own))
+    }
+
+    /// Whether requests that still run are ended by now.
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.end().is_some_and(|end| end <= now)
+    }
+
+    /// Waits until `own`, or until requests that still run are ended.
+    pub async fn over(&self, own: Instant) -> End {
+        let mut timer = Timer::looking_every(LOOK);
+        let now = poll_fn(|cx| timer.poll_until(cx, self.no_later(own))).await;
+        if self.is_over(now) { End::Daemon } else { End::Own }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn it_goes_on_and_never_back() {
@@ -82,5 +113,17 @@ mod tests {
         let end = Instant::now() + Duration::from_secs(3);
         life.end_at(end);
         assert_eq!(life.end(), Some(end));
+    }
+
+    #[tokio::test]
+    async fn the_end_that_comes_first_is_waited_for_and_named() {
+        let (life, now) = (Life::default(), Instant::now());
+        let (soon, late) = (now + Duration::from_millis(20), now + Duration::from_secs(60));
+        assert_eq!((life.no_later(late), life.is_over(late)), (late, false));
+        assert_eq!(life.over(soon).await, End::Own);
+        life.end_at(soon);
+        assert_eq!((life.no_later(late), life.no_later(now)), (soon, now));
+        assert_eq!((life.is_over(now), life.is_over(soon)), (false, true));
+        assert_eq!(life.over(late).await, End::Daemon);
     }
 }

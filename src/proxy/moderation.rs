@@ -15,7 +15,7 @@ use crate::metrics::{Metrics, Moderated};
 use crate::rules::buffered::{Full, Part};
 use crate::rules::content::{Moderation, NoWord, OnFailure, Policy, Turn, questions};
 use crate::wire::moderation::Question;
-use crate::wire::request::{ChatRequest, Media};
+use crate::wire::request::ChatRequest;
 use crate::wire::sieve::Verdict;
 
 /// How a request went on that a moderator has not judged, or not all of.
@@ -63,7 +63,7 @@ impl Asking {
     ) -> Result<Self, NoBody> {
         let Some(moderation) = &policy.moderation else { return Ok(Self::default()) };
         let mut gap = None;
-        if unjudged(moderation, request) {
+        if moderation.media.exceeded(request).is_some() {
             metrics.policies.unjudged(policy.name.as_str());
             match moderation.on_failure {
                 OnFailure::Block => return Err(GatewayError::Blocked(Blocker::Unjudged).into()),
@@ -109,10 +109,6 @@ impl Asking {
         });
         Some(permit)
     }
-}
-
-fn unjudged(moderation: &Moderation, request: &ChatRequest) -> bool {
-    Media::ALL.into_iter().any(|media| !moderation.media.has(media) && request.holds(media).is_some())
 }
 
 fn meaning(

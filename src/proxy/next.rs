@@ -10,7 +10,7 @@ use pingora_timeout::fast_timeout::fast_sleep;
 use super::exchange::{Answer, Client, Exchange, Failures, Relay, SecondChance, Tally};
 use super::held::Patience;
 use super::peer::{self, Connection};
-use super::{REFUSED, refused, trace};
+use super::{REFUSED, intake, refused, trace};
 use crate::config::snapshot::Snapshot;
 use crate::error::{GatewayError, UpstreamFault};
 use crate::metrics::Metrics;
@@ -144,11 +144,7 @@ async fn pause(session: &mut HttpSession, relay: &mut Relay, wait: Duration) -> 
     relay.control.begin(Patience { first: Duration::MAX, idle: Duration::MAX });
     tokio::select! {
         biased;
-        left = session.read_body_or_idle(true) => {
-            let mut error = match left {
-                Err(error) => error,
-                Ok(_) => Error::explain(REFUSED, "the client sent more than its request"),
-            };
+        mut error = intake::gone(session) => {
             error.set_retry(false);
             if relay.control.fault().is_none() {
                 relay.client = Client::Left;

@@ -23,7 +23,7 @@ use crate::rules::pools::Pool;
 use crate::rules::store::{Change, Store};
 use crate::rules::tokens;
 use crate::wire::request::ChatRequest;
-use crate::wire::weigh::weigh;
+use crate::wire::weigh::{Weight, weigh};
 use taker::{Refused, Taker};
 use told::{settling, taking};
 
@@ -53,7 +53,11 @@ pub struct Prompt {
 impl Prompt {
     /// What a body is taken for.
     pub fn weighed(entry: &AliasEntry, body: &[u8]) -> Self {
-        Self { estimated: tokens::prompt(weigh(body)), correction: entry.learned.correction() }
+        Self::of(entry, weigh(body))
+    }
+
+    fn of(entry: &AliasEntry, weight: Weight) -> Self {
+        Self { estimated: tokens::prompt(weight), correction: entry.learned.correction() }
     }
 
     /// With what the alias has taught us.
@@ -100,7 +104,7 @@ pub async fn take(
     let (mut prompt, mut tokens) = (Prompt::default(), 0);
     if entry.counts_tokens || limits.iter().any(|limit| limit.rules.counts_tokens()) {
         let weight = weigh(body);
-        prompt = Prompt { estimated: tokens::prompt(weight), correction: entry.learned.correction() };
+        prompt = Prompt::of(entry, weight);
         tokens = entry.learned.reserve(weight, request.answer_cap());
     }
     let now = Moment::now(&snapshot);

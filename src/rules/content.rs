@@ -35,7 +35,7 @@ pub use self::screen::{Glance, PutOff};
 pub use self::standing::{Standing, Trouble, Turn};
 pub use self::work::{Stop, Work};
 use crate::names::PolicyName;
-use crate::wire::request::Media;
+use crate::wire::request::{ChatRequest, Media};
 use crate::wire::sieve::Sieve;
 use crate::wire::texts::{Said, texts};
 
@@ -76,12 +76,17 @@ impl Allowed {
     pub const ALL: Self = Self { image: true, audio: true, file: true };
 
     /// Whether messages may hold this.
-    pub fn has(self, media: Media) -> bool {
+    fn has(self, media: Media) -> bool {
         match media {
             Media::Image => self.image,
             Media::Audio => self.audio,
             Media::File => self.file,
         }
+    }
+
+    /// The field of a request that first holds what is not among these.
+    pub fn exceeded(self, request: &ChatRequest) -> Option<String> {
+        Media::ALL.into_iter().filter(|media| !self.has(*media)).find_map(|media| request.holds(media))
     }
 }
 

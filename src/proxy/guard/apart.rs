@@ -1,10 +1,9 @@
 //! Looks through prompts on threads of their own, of which there are few: tenants take turns, and nobody is worked
 //! for who does not wait any more.
 
-use std::future::poll_fn;
 use std::num::NonZero;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use once_cell::sync::Lazy;
@@ -14,9 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::error::{GatewayError, UpstreamFault};
 use crate::names::Alias;
 use crate::proxy::intake::{self, NoBody};
-use crate::proxy::life::Life;
+use crate::proxy::life::{End, Life};
 use crate::proxy::stopwatch::Stopwatch;
-use crate::proxy::timer::Timer;
 use crate::rules::buffered::Part;
 use crate::rules::content::{Policy, Stop, Work};
 use crate::rules::turns::Turns;
@@ -25,9 +23,6 @@ use crate::rules::turns::Turns;
 static LONG_SEATS: Lazy<Arc<Semaphore>> = Lazy::new(|| seats(2));
 /// A quarter, for bodies that take long: those that are only long need not wait for them.
 static HARD_SEATS: Lazy<Arc<Semaphore>> = Lazy::new(|| seats(4));
-
-/// How soon whoever waits learns that the daemon is leaving.
-const LOOK: Duration = Duration::from_secs(1);
 
 fn seats(share: usize) -> Arc<Semaphore> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -84,22 +79,20 @@ impl Waiting<'_> {
         let (found, began) = tokio::select! {
             biased;
             looked = looked(look, turns, job) => looked.map_err(NoBody::from),
-            gone = intake::gone(session) => Err(gone),
-            over = over(life, *end, alias) => Err(over.into()),
+            gone = intake::gone(session) => Err(NoBody::Gone(gone)),
+            end = life.over(*end) => Err(over(end, alias).into()),
         }?;
         own.start(began);
         Ok(found)
     }
 }
 
-/// Waits for the end of the request, or of the daemon.
-async fn over(life: &Life, own: Instant, alias: &Alias) -> GatewayError {
-    let mut timer = Timer::looking_every(LOOK);
-    let now = poll_fn(|cx| timer.poll_until(cx, life.end().map_or(own, |end| end.min(own)))).await;
-    if life.end().is_some_and(|end| end <= now) {
-        return GatewayError::Draining;
+/// What a request is told at its end, or at the daemon's.
+fn over(end: End, alias: &Alias) -> GatewayError {
+    match end {
+        End::Own => GatewayError::UpstreamDown { alias: alias.clone(), fault: UpstreamFault::TotalTimeout },
+        End::Daemon => GatewayError::Draining,
     }
-    GatewayError::UpstreamDown { alias: alias.clone(), fault: UpstreamFault::TotalTimeout }
 }
 
 /// Stops the work of a thread when nobody waits for it any more.
@@ -157,6 +150,8 @@ async fn taken(look: Look, turns: &Turns) -> Option<(OwnedSemaphorePermit, Optio
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test]

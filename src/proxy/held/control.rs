@@ -258,22 +258,19 @@ impl Control {
     }
 
     fn no_later(&self, at: u64) -> Instant {
-        let own = self.began + Duration::from_nanos(at);
-        self.life.end().map_or(own, |end| end.min(own))
+        self.life.no_later(self.began + Duration::from_nanos(at))
     }
 
     /// Held session: that end has come while the answer waited to go to the client. It must not any more.
     pub fn over(&self, now: Instant) {
-        let leaving = self.life.end().is_some_and(|end| end <= now);
+        let leaving = self.life.is_over(now);
         self.take_back(if leaving { UpstreamFault::DrainOver } else { UpstreamFault::TotalTimeout });
     }
 
     /// Held session: a deadline has passed. Says which, unless the answer was over anyway.
     pub fn overdue(&self, now: Instant) {
         let fault = match self.stage.load() {
-            Stage::Waiting | Stage::Answering if self.life.end().is_some_and(|end| end <= now) => {
-                UpstreamFault::DrainOver
-            }
+            Stage::Waiting | Stage::Answering if self.life.is_over(now) => UpstreamFault::DrainOver,
             Stage::Waiting | Stage::Answering if self.since(now) >= self.end.load() => {
                 UpstreamFault::TotalTimeout
             }

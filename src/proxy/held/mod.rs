@@ -17,7 +17,7 @@ mod session;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use pingora_core::protocols::http::HttpTask;
@@ -30,6 +30,7 @@ use tokio::sync::oneshot;
 pub use control::{Control, Framing, Patience};
 
 use super::gathered::Gathered;
+use super::life::LOOK;
 use super::timer::Timer;
 use crate::error::UpstreamFault;
 
@@ -42,9 +43,6 @@ pub const USELESS: ErrorType = ErrorType::Custom("held: ended before it was usef
 /// A word that has been asked for, and without which nothing goes to the client: that it may, or why not.
 pub type Permit = oneshot::Receiver<Result<(), UpstreamFault>>;
 
-/// How long a timer sleeps at most before it asks again when the deadline is: so soon does a silent stream
-/// learn that the daemon is leaving.
-const LOOK: Duration = Duration::from_secs(1);
 /// A client has its write timeout for so much of an answer at a time, however long all of it is.
 const SLICE: usize = 64 * 1024;
 

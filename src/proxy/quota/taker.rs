@@ -225,7 +225,7 @@ impl Taker<'_> {
         let waiting = fast_timeout(queue.wait, self.wait(queue, caller, now));
         tokio::select! {
             biased;
-            gone = intake::gone(session) => Err(gone),
+            gone = intake::gone(session) => Err(NoBody::Gone(gone)),
             taken = waiting => Ok(taken.unwrap_or(Err(Refused::Slot))),
         }
     }
