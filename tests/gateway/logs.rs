@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -12,30 +12,10 @@ use crate::kit::answers::json_answer;
 use crate::kit::client::{Client, ask};
 use crate::kit::config::Gateway;
 use crate::kit::daemon::Daemon;
+use crate::kit::folder::Folder;
 use crate::kit::process::soon;
 use crate::kit::upstream::Upstream;
 use crate::kit::{CANARY_PROMPT, DEADLINE, KEY};
-
-/// A folder of a test's own, gone when the test is over.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("byname-logs-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
-        Self(folder)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// Waits until a file has so many lines.
 fn lines(file: &Path, at_least: usize) -> Vec<String> {
@@ -95,8 +75,8 @@ fn a_full_disk_costs_lines_and_no_request() {
 
 #[test]
 fn a_pipe_that_nobody_reads_costs_lines_and_no_request() {
-    let folder = Folder::new("pipe");
-    let pipe = folder.file("pipe");
+    let folder = Folder::new("logs");
+    let pipe = folder.join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
     // Somebody has it open, and sleeps. Opened for both, so that the test need not wait for a writer.
     let _sleeper = fs::OpenOptions::new().read(true).write(true).open(&pipe).expect("a pipe");
@@ -127,8 +107,8 @@ fn a_pipe_that_nobody_reads_costs_lines_and_no_request() {
 
 #[test]
 fn a_reload_changes_level_form_and_target_and_opens_files_anew() {
-    let folder = Folder::new("reload");
-    let (access, events) = (folder.file("access.log"), folder.file("events.log"));
+    let folder = Folder::new("logs");
+    let (access, events) = (folder.join("access.log"), folder.join("events.log"));
     let upstream = Upstream::always(json_answer("ok"));
     let gateway = Gateway::new().backend(&upstream).env("BYNAME_LOG", "error");
     let mut daemon = gateway.start();
@@ -149,7 +129,7 @@ fn a_reload_changes_level_form_and_target_and_opens_files_anew() {
     assert_eq!(fs::metadata(&access).expect("a file").mode() & 0o777, 0o640);
 
     // Rotated: what comes after the reload is in a file of the old name.
-    let old = folder.file("access.log.1");
+    let old = folder.join("access.log.1");
     fs::rename(&access, &old).expect("renamed");
     assert_eq!(daemon.client().chat(&ask("general")).status, 200);
     assert_eq!(lines(&old, 2).len(), 2);
@@ -198,9 +178,9 @@ fn the_last_lines_are_written_before_the_process_ends() {
 
 #[test]
 fn lines_for_the_journal_begin_with_their_priority() {
-    let folder = Folder::new("journal");
+    let folder = Folder::new("logs");
     // What the journal's socket is to systemd, this file is here: the stream of that device and inode.
-    let journal = folder.file("journal");
+    let journal = folder.join("journal");
     let stat = fs::File::create(&journal).and_then(|file| file.metadata()).expect("a file");
     let upstream = Upstream::always(json_answer("ok"));
     let target = format!("{{ file: \"{}\" }}", journal.display());
@@ -261,8 +241,8 @@ fn what_pingora_says_of_a_malformed_head_does_not_repeat_it() {
 
 #[test]
 fn a_log_is_for_its_group_whatever_the_umask_is() {
-    let folder = Folder::new("umask");
-    let (access, kept) = (folder.file("access.log"), folder.file("events.log"));
+    let folder = Folder::new("logs");
+    let (access, kept) = (folder.join("access.log"), folder.join("events.log"));
     fs::write(&kept, "").expect("a file");
     fs::set_permissions(&kept, fs::Permissions::from_mode(0o600)).expect("its owner's");
     let upstream = Upstream::always(json_answer("ok"));
