@@ -26,11 +26,6 @@ fn answer(daemon: &Daemon, key: &str) -> (u16, String) {
     (answer.status, lines.lines().filter(|line| !line.to_ascii_lowercase().starts_with("date:")).collect())
 }
 
-fn reload(daemon: &Daemon, to: &Gateway) {
-    daemon.rewrite_config(to);
-    daemon.reload();
-}
-
 #[test]
 fn a_disabled_key_and_a_disabled_tenant_are_refused_as_a_key_that_never_was() {
     let upstream = Upstream::always(json_answer("ok"));
@@ -42,11 +37,11 @@ fn a_disabled_key_and_a_disabled_tenant_are_refused_as_a_key_that_never_was() {
     for key in ["off", "over"] {
         assert_eq!(answer(&daemon, key), unknown, "{key}");
     }
-    reload(&daemon, &gateway(&upstream, "disabled: true", &keys));
+    daemon.reload_to(&gateway(&upstream, "disabled: true", &keys));
     for key in ["good", "off", "over"] {
         assert_eq!(answer(&daemon, key), unknown, "{key}");
     }
-    reload(&daemon, &gateway(&upstream, "disabled: false", &keys));
+    daemon.reload_to(&gateway(&upstream, "disabled: false", &keys));
     assert_eq!(answer(&daemon, "good").0, 200);
 }
 
@@ -56,11 +51,11 @@ fn a_key_is_changed_for_another_without_a_moment_when_neither_works() {
     let daemon = gateway(&upstream, "", &[("old", "")]).start();
     let status = |key| answer(&daemon, key).0;
     assert_eq!((status("old"), status("new")), (200, 401));
-    reload(&daemon, &gateway(&upstream, "", &[("old", ""), ("new", "")]));
+    daemon.reload_to(&gateway(&upstream, "", &[("old", ""), ("new", "")]));
     assert_eq!((status("old"), status("new")), (200, 200));
-    reload(&daemon, &gateway(&upstream, "", &[("old", ", disabled: true"), ("new", "")]));
+    daemon.reload_to(&gateway(&upstream, "", &[("old", ", disabled: true"), ("new", "")]));
     assert_eq!((status("old"), status("new")), (401, 200));
-    reload(&daemon, &gateway(&upstream, "", &[("new", "")]));
+    daemon.reload_to(&gateway(&upstream, "", &[("new", "")]));
     assert_eq!((status("old"), status("new")), (401, 200));
 }
 

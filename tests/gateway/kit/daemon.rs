@@ -131,6 +131,12 @@ impl Daemon {
         self.wait_metric("byname_config_generation", generation + 1.0);
     }
 
+    /// Waits until another configuration, for the same addresses, is taken.
+    pub fn reload_to(&self, gateway: &Gateway) {
+        self.rewrite_config(gateway);
+        self.reload();
+    }
+
     /// The process's id.
     pub fn pid(&self) -> u32 {
         self.child.id()
