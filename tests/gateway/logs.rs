@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -18,25 +17,19 @@ use crate::kit::{CANARY_PROMPT, DEADLINE, KEY};
 
 /// Waits until a file has so many lines.
 fn lines(file: &Path, at_least: usize) -> Vec<String> {
-    let since = Instant::now();
-    loop {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        if text.lines().count() >= at_least && text.ends_with('\n') {
-            return text.lines().map(str::to_owned).collect();
-        }
-        assert!(since.elapsed() < DEADLINE, "{at_least} lines were due in {}:\n{text}", file.display());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let mut text = String::new();
+    let there = soon(DEADLINE, || {
+        text = fs::read_to_string(file).unwrap_or_default();
+        text.lines().count() >= at_least && text.ends_with('\n')
+    });
+    assert!(there, "{at_least} lines were due in {}:\n{text}", file.display());
+    text.lines().map(str::to_owned).collect()
 }
 
 /// Waits until a file says this.
 fn told(file: &Path, words: &str) {
-    let since = Instant::now();
-    while !fs::read_to_string(file).unwrap_or_default().contains(words) {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        assert!(since.elapsed() < DEADLINE, "{words} is not in {}:\n{text}", file.display());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let text = || fs::read_to_string(file).unwrap_or_default();
+    assert!(soon(DEADLINE, || text().contains(words)), "{words} is not in {}:\n{}", file.display(), text());
 }
 
 /// Whether a process has a file open.
@@ -56,11 +49,8 @@ fn a_full_disk_costs_lines_and_no_request() {
     }
     daemon.wait_metric("byname_log_lines_dropped_total{log=\"access\"}", 50.0);
     daemon.reload();
-    let since = Instant::now();
-    while daemon.metric("byname_log_lines_dropped_total{log=\"events\"}") == Some(0.0) {
-        assert!(since.elapsed() < DEADLINE, "no event was dropped");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let dropped = || daemon.metric("byname_log_lines_dropped_total{log=\"events\"}") != Some(0.0);
+    assert!(soon(DEADLINE, dropped), "no event was dropped");
     daemon.terminate();
     assert!(daemon.wait().success());
 }
@@ -162,11 +152,7 @@ fn the_last_lines_are_written_before_the_process_ends() {
     daemon.signal("INT");
     assert!(daemon.wait().success());
     assert_eq!(daemon.log_lines(20).len(), 20);
-    let since = Instant::now();
-    while !daemon.stderr().contains("stopped") {
-        assert!(since.elapsed() < DEADLINE, "{}", daemon.stderr());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    daemon.wait_for("stopped");
 }
 
 #[test]
@@ -206,11 +192,7 @@ fn no_log_holds_a_secret_in_text_either() {
         .env("BYNAME_LOG", "trace")
         .start();
     assert_eq!(daemon.client().chat(&ask("general").replace("Hello", CANARY_PROMPT)).status, 200);
-    let since = Instant::now();
-    while !daemon.stdout().contains("status=200") {
-        assert!(since.elapsed() < DEADLINE, "{}", daemon.stdout());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    assert!(soon(DEADLINE, || daemon.stdout().contains("status=200")), "{}", daemon.stdout());
     let logs = daemon.stdout() + &daemon.stderr();
     for secret in [KEY, "upstream-secret-key", CANARY_PROMPT, "secret words"] {
         assert!(!logs.contains(secret), "{secret} is in the log:\n{logs}");
@@ -224,11 +206,7 @@ fn what_pingora_says_of_a_malformed_head_does_not_repeat_it() {
     // Its server for pages tells of one at the level of errors, and with all its bytes.
     let mut client = Client::connect(daemon.admin());
     client.send(format!("GET / metrics HTTP/9.1\r\nAuthorization: Bearer {KEY}\r\n\r\n").as_bytes());
-    assert!(
-        soon(DEADLINE, || daemon.stderr().contains("its words may hold what was sent")),
-        "{}",
-        daemon.stderr()
-    );
+    daemon.wait_for("its words may hold what was sent");
     assert!(!daemon.stderr().contains(KEY), "{}", daemon.stderr());
 }
 
