@@ -1,5 +1,6 @@
 //! Keys that do not work any more: one answer for all, from one reload to the next.
 
+use super::plain;
 use crate::kit::answers::json_answer;
 use crate::kit::client::ask;
 use crate::kit::config::{Gateway, digest};
@@ -21,9 +22,7 @@ fn gateway(upstream: &Upstream, acme: &str, keys: &[(&str, &str)]) -> Gateway {
 /// Status and all bytes of an answer, but for the request's id and the time.
 fn answer(daemon: &Daemon, key: &str) -> (u16, String) {
     let answer = daemon.client().chat_as(key, &ask("general"));
-    let id = answer.header("x-request-id").unwrap_or_default().to_owned();
-    let lines = answer.everything().replace(&id, "ID");
-    (answer.status, lines.lines().filter(|line| !line.to_ascii_lowercase().starts_with("date:")).collect())
+    (answer.status, plain(&answer))
 }
 
 #[test]
