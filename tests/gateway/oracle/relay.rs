@@ -15,8 +15,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use super::odd::EXPECTED;
 use crate::kit::http::{Framing, Inbox};
+use crate::kit::tls::NAME;
 
 /// How long it waits for a backend.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -101,7 +101,7 @@ fn tls(ca: &PathBuf, stream: TcpStream) -> io::Result<StreamOwned<ClientConnecti
         .expect("ring knows TLS")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let name = ServerName::try_from(EXPECTED).expect("a good name");
+    let name = ServerName::try_from(NAME).expect("a good name");
     let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
     Ok(StreamOwned::new(connection, stream))
 }
