@@ -50,6 +50,15 @@ fn ask(text: &str) -> String {
     json!({"model": "general", "messages": [{"role": "user", "content": text}]}).to_string()
 }
 
+/// A request with this message and more members.
+fn with(message: Value, more: Value) -> String {
+    let mut body = json!({"model": "general", "messages": [message]});
+    if let (Value::Object(all), Value::Object(more)) = (&mut body, more) {
+        all.extend(more);
+    }
+    body.to_string()
+}
+
 /// A policy that takes long over [`nearly`].
 const NEARLY: &str = "deny: [ '[ab]{2}.{0,200}[xy]z' ]";
 
