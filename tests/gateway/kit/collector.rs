@@ -58,16 +58,6 @@ impl Collector {
         self.posts.lock().expect("nobody panics with it").clone()
     }
 
-    /// Waits until so many posts have come.
-    pub fn wait_posts(&self, at_least: usize) -> Vec<Post> {
-        let since = Instant::now();
-        while self.posts().len() < at_least {
-            assert!(since.elapsed() < DEADLINE, "{at_least} posts were due, {} came", self.posts().len());
-            thread::sleep(std::time::Duration::from_millis(20));
-        }
-        self.posts()
-    }
-
     /// Waits until so many spans have come, and gives them all.
     pub fn wait_spans(&self, at_least: usize) -> Vec<Span> {
         let since = Instant::now();
