@@ -14,7 +14,7 @@ use crate::fleet::{Fleet, Target};
 use crate::host::Cores;
 use crate::measure::Cell;
 use crate::memory::{STREAMS, Weight};
-use crate::scenarios::NAMES;
+use crate::scenarios::{EACH, NAMES};
 
 pub use json::write as write_json;
 use row::{Row, median};
@@ -45,7 +45,7 @@ impl<'a> Findings<'a> {
     pub fn new(cells: &'a [Cell], memory: &'a [Weight]) -> Findings<'a> {
         let mut rows: Vec<Row> = Vec::new();
         for scenario in NAMES {
-            for target in [Target::Direct, Target::Bare, Target::Byname, Target::Quiet, Target::Traced] {
+            for &target in EACH {
                 let same = |cell: &&Cell| cell.scenario == *scenario && cell.target == target;
                 rows.extend(Row::new(&cells.iter().filter(same).collect::<Vec<_>>()));
             }

@@ -27,8 +27,8 @@ pub const NAMES: &[&str] = &[
     "memory",
 ];
 
-/// Where the cost of logs and traces is looked at, too.
-const EACH: &[Target] = &[Direct, Bare, Byname, Quiet, Traced];
+/// All targets: where the cost of logs and traces is looked at, too.
+pub const EACH: &[Target] = &[Direct, Bare, Byname, Quiet, Traced];
 
 pub struct Scenario {
     pub name: &'static str,

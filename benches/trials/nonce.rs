@@ -2,7 +2,7 @@
 //! too much or not to the end; three clients in ten leave at a random byte, and the configuration is read anew every
 //! second. Each request has a nonce that its answer repeats: nobody may ever read another one's.
 
-mod crowd;
+pub mod crowd;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};

@@ -152,9 +152,7 @@ fn a_tenant_has_its_share_of_max_buffered_and_a_reload_does_not_give_it_another(
         client.send(most);
     }
     daemon.wait_metric("byname_body_bytes", HELD as f64);
-    daemon.rewrite_config(&gateway.server("max_requests", "9999"));
-    daemon.signal("HUP");
-    daemon.wait_metric("byname_config_generation", 2.0);
+    daemon.reload_to(&gateway.server("max_requests", "9999"));
     let ask_as = |key: &str, size: usize| daemon.client().chat_as(key, &sized(size));
     // Half of all is its share, as long as nobody else holds any.
     for (size, status) in [(ALL / 2 - HELD - 1, 200), (ALL / 2 - HELD, 200), (ALL / 2 - HELD + 1, 503)] {

@@ -140,8 +140,7 @@ fn certificates_and_what_clients_may_take_change_with_a_reload() {
     let mut old = papers.client(address, &before);
     exchange(&mut old);
     papers.renew();
-    daemon.rewrite_config(&gateway.server("max_requests", "1"));
-    daemon.reload();
+    daemon.reload_to(&gateway.server("max_requests", "1"));
     // Whoever is in stays in, but for the new rule; whoever comes is shown the new certificate.
     let answer = old.chat(&ask("general"));
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));

@@ -2,74 +2,40 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::kit::answers::json_answer;
 use crate::kit::client::{Client, ask};
 use crate::kit::config::Gateway;
-use crate::kit::daemon::Daemon;
+use crate::kit::folder::Folder;
 use crate::kit::process::soon;
 use crate::kit::upstream::Upstream;
 use crate::kit::{CANARY_PROMPT, DEADLINE, KEY};
 
-/// A folder of a test's own, gone when the test is over.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("byname-logs-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
-        Self(folder)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Waits until a file has so many lines.
 fn lines(file: &Path, at_least: usize) -> Vec<String> {
-    let since = Instant::now();
-    loop {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        if text.lines().count() >= at_least && text.ends_with('\n') {
-            return text.lines().map(str::to_owned).collect();
-        }
-        assert!(since.elapsed() < DEADLINE, "{at_least} lines were due in {}:\n{text}", file.display());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let mut text = String::new();
+    let there = soon(DEADLINE, || {
+        text = fs::read_to_string(file).unwrap_or_default();
+        text.lines().count() >= at_least && text.ends_with('\n')
+    });
+    assert!(there, "{at_least} lines were due in {}:\n{text}", file.display());
+    text.lines().map(str::to_owned).collect()
 }
 
 /// Waits until a file says this.
 fn told(file: &Path, words: &str) {
-    let since = Instant::now();
-    while !fs::read_to_string(file).unwrap_or_default().contains(words) {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        assert!(since.elapsed() < DEADLINE, "{words} is not in {}:\n{text}", file.display());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let text = || fs::read_to_string(file).unwrap_or_default();
+    assert!(soon(DEADLINE, || text().contains(words)), "{words} is not in {}:\n{}", file.display(), text());
 }
 
 /// Whether a process has a file open.
 fn has_open(pid: u32, file: &Path) -> bool {
     let mut all = fs::read_dir(format!("/proc/{pid}/fd")).expect("a process").flatten();
     all.any(|fd| fs::read_link(fd.path()).is_ok_and(|link| link == file))
-}
-
-fn reload(daemon: &Daemon, gateway: &Gateway, generation: f64) {
-    daemon.rewrite_config(gateway);
-    daemon.signal("HUP");
-    daemon.wait_metric("byname_config_generation", generation);
 }
 
 #[test]
@@ -82,21 +48,17 @@ fn a_full_disk_costs_lines_and_no_request() {
         assert_eq!(client.chat(&ask("general")).status, 200);
     }
     daemon.wait_metric("byname_log_lines_dropped_total{log=\"access\"}", 50.0);
-    daemon.signal("HUP");
-    daemon.wait_metric("byname_config_generation", 2.0);
-    let since = Instant::now();
-    while daemon.metric("byname_log_lines_dropped_total{log=\"events\"}") == Some(0.0) {
-        assert!(since.elapsed() < DEADLINE, "no event was dropped");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    daemon.reload();
+    let dropped = || daemon.metric("byname_log_lines_dropped_total{log=\"events\"}") != Some(0.0);
+    assert!(soon(DEADLINE, dropped), "no event was dropped");
     daemon.terminate();
     assert!(daemon.wait().success());
 }
 
 #[test]
 fn a_pipe_that_nobody_reads_costs_lines_and_no_request() {
-    let folder = Folder::new("pipe");
-    let pipe = folder.file("pipe");
+    let folder = Folder::new("logs");
+    let pipe = folder.join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
     // Somebody has it open, and sleeps. Opened for both, so that the test need not wait for a writer.
     let _sleeper = fs::OpenOptions::new().read(true).write(true).open(&pipe).expect("a pipe");
@@ -111,7 +73,7 @@ fn a_pipe_that_nobody_reads_costs_lines_and_no_request() {
         assert_eq!(client.chat(&ask("general")).status, 200);
     }
     // Another target frees both logs, and what was stuck is counted.
-    reload(&daemon, &gateway, 2.0);
+    daemon.reload_to(&gateway);
     assert_eq!(client.chat(&ask("general")).status, 200);
     assert_eq!(daemon.log_lines(1).len(), 1);
     assert!(daemon.metric("byname_log_lines_dropped_total{log=\"access\"}").unwrap() > 0.0);
@@ -127,8 +89,8 @@ fn a_pipe_that_nobody_reads_costs_lines_and_no_request() {
 
 #[test]
 fn a_reload_changes_level_form_and_target_and_opens_files_anew() {
-    let folder = Folder::new("reload");
-    let (access, events) = (folder.file("access.log"), folder.file("events.log"));
+    let folder = Folder::new("logs");
+    let (access, events) = (folder.join("access.log"), folder.join("events.log"));
     let upstream = Upstream::always(json_answer("ok"));
     let gateway = Gateway::new().backend(&upstream).env("BYNAME_LOG", "error");
     let mut daemon = gateway.start();
@@ -141,7 +103,7 @@ fn a_reload_changes_level_form_and_target_and_opens_files_anew() {
         access.display(),
         events.display()
     );
-    reload(&daemon, &gateway.clone().section(&files), 2.0);
+    daemon.reload_to(&gateway.clone().section(&files));
     assert_eq!(daemon.client().chat(&ask("general")).status, 200);
     let line: Value = serde_json::from_str(&lines(&access, 1)[0]).expect("JSON");
     assert_eq!(line["alias"], "general");
@@ -149,12 +111,12 @@ fn a_reload_changes_level_form_and_target_and_opens_files_anew() {
     assert_eq!(fs::metadata(&access).expect("a file").mode() & 0o777, 0o640);
 
     // Rotated: what comes after the reload is in a file of the old name.
-    let old = folder.file("access.log.1");
+    let old = folder.join("access.log.1");
     fs::rename(&access, &old).expect("renamed");
     assert_eq!(daemon.client().chat(&ask("general")).status, 200);
     assert_eq!(lines(&old, 2).len(), 2);
     let text = files.replace("level: info", "level: info, format: text");
-    reload(&daemon, &gateway.clone().section(&text), 3.0);
+    daemon.reload_to(&gateway.clone().section(&text));
     assert_eq!(daemon.client().chat(&ask("general")).status, 200);
     told(&access, " status=200 tenant=acme key=web alias=general ");
     assert_eq!(lines(&old, 2).len(), 2);
@@ -168,7 +130,8 @@ fn a_reload_changes_level_form_and_target_and_opens_files_anew() {
     told(&events, "log.access: ");
 
     let off = "log: { level: off, access: off }";
-    reload(&daemon, &gateway.clone().section(off), 4.0);
+    daemon.reload_to(&gateway.clone().section(off));
+    assert_eq!(daemon.metric("byname_config_generation"), Some(4.0), "the refused one is none");
     assert_eq!(daemon.client().chat(&ask("general")).status, 200);
     // Somebody may want to take the disk away.
     assert!(soon(DEADLINE, || !has_open(daemon.pid(), &access)), "a log that is off keeps its file");
@@ -189,18 +152,14 @@ fn the_last_lines_are_written_before_the_process_ends() {
     daemon.signal("INT");
     assert!(daemon.wait().success());
     assert_eq!(daemon.log_lines(20).len(), 20);
-    let since = Instant::now();
-    while !daemon.stderr().contains("stopped") {
-        assert!(since.elapsed() < DEADLINE, "{}", daemon.stderr());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    daemon.wait_for("stopped");
 }
 
 #[test]
 fn lines_for_the_journal_begin_with_their_priority() {
-    let folder = Folder::new("journal");
+    let folder = Folder::new("logs");
     // What the journal's socket is to systemd, this file is here: the stream of that device and inode.
-    let journal = folder.file("journal");
+    let journal = folder.join("journal");
     let stat = fs::File::create(&journal).and_then(|file| file.metadata()).expect("a file");
     let upstream = Upstream::always(json_answer("ok"));
     let target = format!("{{ file: \"{}\" }}", journal.display());
@@ -233,11 +192,7 @@ fn no_log_holds_a_secret_in_text_either() {
         .env("BYNAME_LOG", "trace")
         .start();
     assert_eq!(daemon.client().chat(&ask("general").replace("Hello", CANARY_PROMPT)).status, 200);
-    let since = Instant::now();
-    while !daemon.stdout().contains("status=200") {
-        assert!(since.elapsed() < DEADLINE, "{}", daemon.stdout());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    assert!(soon(DEADLINE, || daemon.stdout().contains("status=200")), "{}", daemon.stdout());
     let logs = daemon.stdout() + &daemon.stderr();
     for secret in [KEY, "upstream-secret-key", CANARY_PROMPT, "secret words"] {
         assert!(!logs.contains(secret), "{secret} is in the log:\n{logs}");
@@ -251,18 +206,14 @@ fn what_pingora_says_of_a_malformed_head_does_not_repeat_it() {
     // Its server for pages tells of one at the level of errors, and with all its bytes.
     let mut client = Client::connect(daemon.admin());
     client.send(format!("GET / metrics HTTP/9.1\r\nAuthorization: Bearer {KEY}\r\n\r\n").as_bytes());
-    assert!(
-        soon(DEADLINE, || daemon.stderr().contains("its words may hold what was sent")),
-        "{}",
-        daemon.stderr()
-    );
+    daemon.wait_for("its words may hold what was sent");
     assert!(!daemon.stderr().contains(KEY), "{}", daemon.stderr());
 }
 
 #[test]
 fn a_log_is_for_its_group_whatever_the_umask_is() {
-    let folder = Folder::new("umask");
-    let (access, kept) = (folder.file("access.log"), folder.file("events.log"));
+    let folder = Folder::new("logs");
+    let (access, kept) = (folder.join("access.log"), folder.join("events.log"));
     fs::write(&kept, "").expect("a file");
     fs::set_permissions(&kept, fs::Permissions::from_mode(0o600)).expect("its owner's");
     let upstream = Upstream::always(json_answer("ok"));

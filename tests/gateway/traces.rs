@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::kit::answers::{error_answer, json_answer, sse_answer, sse_events, sse_head};
 use crate::kit::client::{ask, ask_stream};
-use crate::kit::collector::{Collector, attribute, printed};
+use crate::kit::collector::{Collector, attribute, hex, printed};
 use crate::kit::config::{Gateway, digest};
 use crate::kit::script::{Step, chunk, last_chunk};
 use crate::kit::upstream::Upstream;
@@ -12,10 +12,6 @@ use crate::kit::{CANARY_PROMPT, KEY, MODEL};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN: &str = "b7ad6b7169203331";
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// A chat request with more headers.
 fn asked(body: &str, headers: &str) -> Vec<u8> {
@@ -138,9 +134,9 @@ fn a_streamed_request_that_failed_over_is_told_span_by_span() {
     let line = daemon.log_lines(1).remove(0);
     assert_eq!((line["trace_id"].as_str(), line["request_id"].as_str()), (Some(TRACE), Some(id)));
     let post = collector.posts().remove(0);
-    assert!(post.head.starts_with("POST /v1/traces HTTP/1.1\r\n"), "{}", post.head);
-    assert!(post.head.to_lowercase().contains("content-type: application/x-protobuf"), "{}", post.head);
-    assert!(post.head.to_lowercase().contains("x-key: collector-secret"), "{}", post.head);
+    assert_eq!(post.head.first, "POST /v1/traces HTTP/1.1");
+    assert_eq!(post.head.header("content-type"), Some("application/x-protobuf"));
+    assert_eq!(post.head.header("x-key"), Some("collector-secret"));
     let said = String::from_utf8_lossy(&post.body).into_owned() + &daemon.stdout() + &daemon.stderr();
     for secret in [CANARY_PROMPT, "secret words", "secret ", KEY, "collector-secret"] {
         assert!(!said.contains(secret), "{secret}");

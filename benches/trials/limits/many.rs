@@ -15,6 +15,7 @@ use tokio::time::sleep;
 
 use crate::gateway::{Gateway, backends};
 use crate::goals::Goals;
+use crate::nonce::crowd::dice;
 use crate::upstream;
 use client::Seen;
 
@@ -122,13 +123,4 @@ fn tenants() -> String {
         limits("line", ""),
         limits("door", "")
     )
-}
-
-/// A number that looks like chance but is the same in every run.
-fn dice(number: usize, about: &str, sides: usize) -> usize {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-
-    let mut hasher = DefaultHasher::new();
-    (number, about).hash(&mut hasher);
-    usize::try_from(hasher.finish() >> 8).unwrap() % sides
 }

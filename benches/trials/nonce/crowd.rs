@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MARK: &[u8] = b"nonce-t";
 
 /// A number that looks like chance but is the same in every run.
-fn dice(number: usize, about: &str, sides: usize) -> usize {
+pub fn dice(number: usize, about: &str, sides: usize) -> usize {
     let mut hasher = DefaultHasher::new();
     (number, about).hash(&mut hasher);
     usize::try_from(hasher.finish() >> 8).unwrap() % sides

@@ -119,10 +119,7 @@ fn failing() -> Vec<Line> {
     let daemon = gateway.start();
     let metric = || daemon.metric_sum("byname_connections_cut_total", &[("reason", "tls")]);
     // It says so itself a moment after it is ready.
-    assert!(
-        soon(crate::kit::DEADLINE, || daemon.stderr().contains("serving on")),
-        "it does not say that it serves"
-    );
+    daemon.wait_for("serving on");
     let (before, open, log) = (metric(), descriptors(daemon.pid()), daemon.stderr().lines().count());
     let clients = many(300);
     for n in 0..clients {

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::parts::{Alone, Mode, good, h2_good};
 use crate::kit::DEADLINE;
@@ -18,15 +16,12 @@ use crate::kit::config::{Gateway, backend};
 use crate::kit::dns::{Dns, Record};
 use crate::kit::h2::{H2Client, StreamEnd};
 use crate::kit::h2_upstream::{H2Step, H2Upstream};
-use crate::kit::tls::{Cert, ClientCert, Greeting, NAME, TlsFront};
+use crate::kit::tls::{Cert, ClientCert, Greeting, NAME, TlsFront, trusting};
 use crate::kit::upstream::Upstream;
 
 /// One request over TLS by a client that trusts the CA: the answer, or why there is none.
 fn over_tls(front: &TlsFront, identity: ClientCert) -> Result<String, String> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(front.ca()).unwrap()).unwrap();
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+    let builder = trusting(&front.ca());
     let mut config = match identity {
         ClientCert::None => builder.with_no_client_auth(),
         ClientCert::Shown => {

@@ -1,5 +1,6 @@
 //! Keys that do not work any more: one answer for all, from one reload to the next.
 
+use super::plain;
 use crate::kit::answers::json_answer;
 use crate::kit::client::ask;
 use crate::kit::config::{Gateway, digest};
@@ -21,14 +22,7 @@ fn gateway(upstream: &Upstream, acme: &str, keys: &[(&str, &str)]) -> Gateway {
 /// Status and all bytes of an answer, but for the request's id and the time.
 fn answer(daemon: &Daemon, key: &str) -> (u16, String) {
     let answer = daemon.client().chat_as(key, &ask("general"));
-    let id = answer.header("x-request-id").unwrap_or_default().to_owned();
-    let lines = answer.everything().replace(&id, "ID");
-    (answer.status, lines.lines().filter(|line| !line.to_ascii_lowercase().starts_with("date:")).collect())
-}
-
-fn reload(daemon: &Daemon, to: &Gateway) {
-    daemon.rewrite_config(to);
-    daemon.reload();
+    (answer.status, plain(&answer))
 }
 
 #[test]
@@ -42,11 +36,11 @@ fn a_disabled_key_and_a_disabled_tenant_are_refused_as_a_key_that_never_was() {
     for key in ["off", "over"] {
         assert_eq!(answer(&daemon, key), unknown, "{key}");
     }
-    reload(&daemon, &gateway(&upstream, "disabled: true", &keys));
+    daemon.reload_to(&gateway(&upstream, "disabled: true", &keys));
     for key in ["good", "off", "over"] {
         assert_eq!(answer(&daemon, key), unknown, "{key}");
     }
-    reload(&daemon, &gateway(&upstream, "disabled: false", &keys));
+    daemon.reload_to(&gateway(&upstream, "disabled: false", &keys));
     assert_eq!(answer(&daemon, "good").0, 200);
 }
 
@@ -56,11 +50,11 @@ fn a_key_is_changed_for_another_without_a_moment_when_neither_works() {
     let daemon = gateway(&upstream, "", &[("old", "")]).start();
     let status = |key| answer(&daemon, key).0;
     assert_eq!((status("old"), status("new")), (200, 401));
-    reload(&daemon, &gateway(&upstream, "", &[("old", ""), ("new", "")]));
+    daemon.reload_to(&gateway(&upstream, "", &[("old", ""), ("new", "")]));
     assert_eq!((status("old"), status("new")), (200, 200));
-    reload(&daemon, &gateway(&upstream, "", &[("old", ", disabled: true"), ("new", "")]));
+    daemon.reload_to(&gateway(&upstream, "", &[("old", ", disabled: true"), ("new", "")]));
     assert_eq!((status("old"), status("new")), (401, 200));
-    reload(&daemon, &gateway(&upstream, "", &[("new", "")]));
+    daemon.reload_to(&gateway(&upstream, "", &[("new", "")]));
     assert_eq!((status("old"), status("new")), (401, 200));
 }
 

@@ -115,8 +115,7 @@ fn a_secret_takes_effect_at_a_reload() {
     let daemon = gateway(&upstream, SECRET).env("BYNAME_TEST_NEXT", "the secret that comes after it").start();
     let ours = given(&mut daemon.client(), false);
     let next = gateway(&upstream, SECRET).server("id_secret", "{ env: BYNAME_TEST_NEXT }");
-    daemon.rewrite_config(&next);
-    daemon.reload();
+    daemon.reload_to(&next);
     assert_eq!(daemon.client().chat(&turn(&ours)).status, 200);
     assert!(got(&upstream).iter().all(|id| id.len() == 29));
     let ours = given(&mut daemon.client(), true);

@@ -1,6 +1,6 @@
 //! A collector of traces: takes OTLP over HTTP and decodes it with OpenTelemetry's own messages.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -12,11 +12,12 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
 use super::DEADLINE;
+use super::http::{Framing, Head, Inbox};
 
 /// What was posted.
 #[derive(Debug, Clone)]
 pub struct Post {
-    pub head: String,
+    pub head: Head,
     pub body: Vec<u8>,
     pub said: ExportTraceServiceRequest,
 }
@@ -55,16 +56,6 @@ impl Collector {
     /// All posts so far.
     pub fn posts(&self) -> Vec<Post> {
         self.posts.lock().expect("nobody panics with it").clone()
-    }
-
-    /// Waits until so many posts have come.
-    pub fn wait_posts(&self, at_least: usize) -> Vec<Post> {
-        let since = Instant::now();
-        while self.posts().len() < at_least {
-            assert!(since.elapsed() < DEADLINE, "{at_least} posts were due, {} came", self.posts().len());
-            thread::sleep(std::time::Duration::from_millis(20));
-        }
-        self.posts()
     }
 
     /// Waits until so many spans have come, and gives them all.
@@ -107,9 +98,13 @@ fn shown(value: &Value) -> Option<String> {
     }
 }
 
+/// An id as it is written.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A span for people: times from `zero` on, in milliseconds.
 pub fn printed(span: &Span, zero: u64) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let ms = |at: u64| (at - zero) as f64 / 1e6;
     let mut text = format!(
         "{} kind={} trace={} span={} parent={} from {:.3} ms to {:.3} ms status={}\n",
@@ -130,25 +125,10 @@ pub fn printed(span: &Span, zero: u64) -> String {
 
 fn read(mut stream: &TcpStream) -> Post {
     stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-    let (mut all, mut piece) = (Vec::new(), [0; 4096]);
-    loop {
-        let text = String::from_utf8_lossy(&all).into_owned();
-        if let Some((head, _)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| {
-                let (name, value) = line.split_once(": ")?;
-                name.eq_ignore_ascii_case("content-length").then(|| value.parse::<usize>().ok())?
-            });
-            let (start, length) = (head.len() + 4, length.expect("a length"));
-            // The head is ASCII, so that its length in text is its length.
-            if all.len() >= start + length {
-                let body = all[start..start + length].to_vec();
-                let said = ExportTraceServiceRequest::decode(&*body).expect("OTLP in protobuf");
-                return Post { head: head.to_owned(), body, said };
-            }
-        }
-        match stream.read(&mut piece) {
-            Ok(0) | Err(_) => panic!("a post that ends too soon"),
-            Ok(n) => all.extend_from_slice(&piece[..n]),
-        }
-    }
+    let mut inbox = Inbox::default();
+    let head = inbox.head(&mut stream).expect("a head").expect("a post");
+    let Some(Framing::Length(length)) = head.framing() else { panic!("a post without its length") };
+    let body = inbox.exactly(length, &mut stream).expect("a whole post");
+    let said = ExportTraceServiceRequest::decode(&*body).expect("OTLP in protobuf");
+    Post { head, body, said }
 }

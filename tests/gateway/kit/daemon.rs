@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::client::{Client, Response};
 use super::config::Gateway;
 use super::folder::Folder;
+use super::process::soon;
 use super::{DEADLINE, ports};
 
 /// How long a start may take on a busy machine.
@@ -113,6 +114,31 @@ impl Daemon {
         }
     }
 
+    /// Waits until it has written this to stderr.
+    pub fn wait_for(&self, words: &str) {
+        let said = soon(DEADLINE, || self.stderr().contains(words));
+        assert!(said, "{words:?} is not in\n{}", self.stderr());
+    }
+
+    /// Level and message of each event so far whose message has these words.
+    pub fn events(&self, about: &str) -> Vec<String> {
+        let text = self.stderr();
+        let all = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let told = all.filter_map(|event| {
+            let (level, message) = (event["level"].as_str()?, event["message"].as_str()?);
+            message.contains(about).then(|| format!("{level} {message}"))
+        });
+        told.collect()
+    }
+
+    /// What the status page says needs somebody: how pressing it is, what it is about, and what is the matter.
+    pub fn notices(&self) -> Vec<String> {
+        let status = self.ask_admin("/status.json").json();
+        let all = status["attention"].as_array().expect("a list").iter();
+        let text = |one: &Value, name: &str| one[name].as_str().expect("text").to_owned();
+        all.map(|one| ["level", "about", "what"].map(|name| text(one, name)).join(" ")).collect()
+    }
+
     /// The configuration file, for tests that change it.
     pub fn config(&self) -> PathBuf {
         self.folder.join("byname.yaml")
@@ -129,6 +155,12 @@ impl Daemon {
         let generation = self.metric("byname_config_generation").expect("a running gateway has one");
         self.signal("HUP");
         self.wait_metric("byname_config_generation", generation + 1.0);
+    }
+
+    /// Waits until another configuration, for the same addresses, is taken.
+    pub fn reload_to(&self, gateway: &Gateway) {
+        self.rewrite_config(gateway);
+        self.reload();
     }
 
     /// The process's id.

@@ -8,15 +8,14 @@ use std::sync::Arc;
 use rcgen::{CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::DEADLINE;
 use super::client::Client;
 use super::folder::Folder;
-use super::tls::authority;
+use super::tls::{authority, trusting};
 
 /// Whom the gateway's certificate is for.
 pub const GATEWAY: &str = "gateway.test";
@@ -77,12 +76,7 @@ impl Papers {
 
     /// How a client speaks: what it shows, and which protocols it offers.
     pub fn config(&self, shows: Shows, alpn: &[&str]) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(self.ca()).expect("our own file")).expect("our own CA");
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring knows TLS")
-            .with_root_certificates(roots);
+        let builder = trusting(&self.ca());
         let with = |name: &str| {
             let chain =
                 CertificateDer::from_pem_file(self.path(&format!("{name}.pem"))).expect("our own file");

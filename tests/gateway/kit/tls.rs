@@ -15,10 +15,12 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::client::WantsClientCert;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
 
 use super::background::runtime;
 use super::folder::Folder;
@@ -165,6 +167,16 @@ async fn relay(acceptor: TlsAcceptor, outer: TcpStream, inner: SocketAddr, seen:
         // A reset behind us is a reset in front of us.
         let _ = SockRef::from(outer.get_ref().0).set_linger(Some(Duration::ZERO));
     }
+}
+
+/// How a client speaks that trusts the authority in this file alone; what it shows is left to say.
+pub fn trusting(ca: &Path) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ca).expect("our own file")).expect("our own CA");
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring knows TLS")
+        .with_root_certificates(roots)
 }
 
 /// Signs for itself.

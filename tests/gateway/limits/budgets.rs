@@ -82,11 +82,8 @@ fn a_disk_that_is_full_is_heard_of_and_so_is_its_end() {
     let (upstream, folder) = (Upstream::always(using(100, 300)), Folder::new("state"));
     // As a full disk is: an error, and no signal.
     let daemon = setup(&upstream, &folder).gateway().first("trap '' XFSZ").start();
-    let notices = || {
-        let status = daemon.ask_admin("/status.json").json();
-        let all = status["attention"].as_array().expect("a list").clone();
-        all.iter().filter(|one| one["about"] == "budgets").map(ToString::to_string).collect::<Vec<_>>()
-    };
+    let of_budgets = |notice: &String| notice.split(' ').nth(1) == Some("budgets");
+    let notices = || daemon.notices().into_iter().filter(of_budgets).collect::<Vec<_>>();
     spend(&daemon, KEY, 1);
     assert_eq!(notices(), Vec::<String>::new());
     disk(&daemon, Some(0));
@@ -99,7 +96,7 @@ fn a_disk_that_is_full_is_heard_of_and_so_is_its_end() {
     assert_eq!(daemon.stderr().matches("budgets cannot be kept").count(), 1, "{}", daemon.stderr());
     disk(&daemon, None);
     assert!(soon(DEADLINE, || notices().is_empty()), "{}", daemon.stderr());
-    assert!(soon(DEADLINE, || daemon.stderr().contains("budgets are kept again")), "{}", daemon.stderr());
+    daemon.wait_for("budgets are kept again");
     daemon.signal("KILL");
     let mut daemon = daemon;
     daemon.wait();

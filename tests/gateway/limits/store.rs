@@ -85,17 +85,6 @@ fn two_gateways_let_a_hundred_through_in_sum() {
     }
 }
 
-/// What the events say of the store: level and message.
-fn said(daemon: &Daemon) -> Vec<String> {
-    let text = daemon.stderr();
-    let all = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let told = all.filter_map(|event| {
-        let (level, message) = (event["level"].as_str()?, event["message"].as_str()?);
-        message.contains("store").then(|| format!("{level} {message}"))
-    });
-    told.collect()
-}
-
 #[test]
 fn a_good_store_is_told_of_once_and_a_bad_one_is_told_why() {
     let (upstream, redis) = (quick(), Redis::start());
@@ -103,7 +92,7 @@ fn a_good_store_is_told_of_once_and_a_bad_one_is_told_why() {
     is_up(&daemon);
     // The metric comes after the words, but those are written by another thread.
     thread::sleep(Duration::from_millis(300));
-    assert_eq!(said(&daemon), ["info the limits store is up"]);
+    assert_eq!(daemon.events("store"), ["info the limits store is up"]);
 
     let nobody = Upstream::refusing();
     let daemon = Setup::new()
@@ -112,7 +101,7 @@ fn a_good_store_is_told_of_once_and_a_bad_one_is_told_why() {
         .alias("general", &["main"], "")
         .start();
     thread::sleep(Duration::from_millis(800));
-    let told = said(&daemon);
+    let told = daemon.events("store");
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].starts_with("warn the limits store cannot be used: "), "{told:?}");
     assert!(told[0].ends_with("; this gateway goes on by its share"), "{told:?}");
@@ -360,17 +349,12 @@ fn a_store_that_was_never_there_stops_nobody() {
     let daemon =
         setup(&upstream, &redis, "5ms").alias("general", &["main"], "requests_per_minute: 10").start();
     assert_eq!(daemon.metric("byname_limits_store_up"), Some(0.0));
-    let status = || daemon.ask_admin("/status.json").json();
-    let down = |status: &serde_json::Value| {
-        let all = status["attention"].as_array().expect("a list").iter();
-        all.filter(|notice| notice["about"] == "limits store" && notice["level"] == "act").count()
-    };
-    let told = status();
-    assert_eq!((told["limits_store"].as_str(), down(&told)), (Some("down"), 1), "{told}");
+    let status = || daemon.ask_admin("/status.json").json()["limits_store"].clone();
+    let down = || daemon.notices().iter().filter(|notice| notice.starts_with("act limits store ")).count();
+    assert_eq!((status(), down()), ("down".into(), 1), "{:?}", daemon.notices());
     assert_eq!(passed(&daemon, "general", 8), 5);
     redis.restart();
     is_up(&daemon);
-    let told = status();
-    assert_eq!((told["limits_store"].as_str(), down(&told)), (Some("up"), 0), "{told}");
+    assert_eq!((status(), down()), ("up".into(), 0), "{:?}", daemon.notices());
     assert_eq!(left(&daemon, "acme", "general", "requests_per_minute"), 5);
 }

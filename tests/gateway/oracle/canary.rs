@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -51,6 +53,11 @@ pub enum Writing {
 impl Writing {
     pub const ALL: [Self; 7] =
         [Self::Plain, Self::Case, Self::Json, Self::Percent, Self::Base64, Self::Hex, Self::Gzip];
+
+    /// Its place in [`Self::ALL`].
+    pub fn number(self) -> usize {
+        Self::ALL.iter().position(|one| *one == self).unwrap_or_default()
+    }
 
     pub fn label(self) -> &'static str {
         match self {
@@ -107,15 +114,5 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// RFC 4648, section 4.
 pub fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for three in bytes.chunks(3) {
-        let group =
-            three.iter().fold(0_usize, |all, byte| all << 8 | usize::from(*byte)) << (8 * (3 - three.len()));
-        for place in 0..4 {
-            let sign = if place <= three.len() { ALPHABET[group >> (18 - 6 * place) & 63] } else { b'=' };
-            out.push(char::from(sign));
-        }
-    }
-    out
+    STANDARD.encode(bytes)
 }

@@ -71,11 +71,10 @@ fn question(token: Token) -> (&'static str, String, Vec<u8>) {
     if token.place != 62 {
         return ("POST", "/v1/chat/completions".to_owned(), token.body().into_bytes());
     }
-    let writing = Writing::ALL.iter().position(|one| *one == token.writing).unwrap_or_default();
     match token.mode {
         answer::Mode::Whole => ("GET", "/v1/models".to_owned(), Vec::new()),
         answer::Mode::Stream => ("HEAD", "/v1/models".to_owned(), Vec::new()),
-        answer::Mode::Before => ("GET", format!("/v1/models/odd-62-{writing}"), Vec::new()),
+        answer::Mode::Before => ("GET", format!("/v1/models/odd-62-{}", token.writing.number()), Vec::new()),
         answer::Mode::Middle => {
             ("GET", format!("/v1/models/{}", token.writing.write("nobody").replace(' ', "")), Vec::new())
         }
@@ -204,7 +203,7 @@ fn a_relay_that_passes_everything_on_is_caught_at_every_place() {
     let main = Target { address: scene.main.addr(), url: scene.main.url(), ca: None, ends: Ends::Closing };
     let mut targets = std::collections::HashMap::from([("main".to_owned(), main)]);
     for Odd { place, writing, address, url, ca, .. } in &scene.odd {
-        let at = Writing::ALL.iter().position(|one| one == writing).unwrap_or_default();
+        let at = writing.number();
         let ends = if *place == 57 { Ends::Silent } else { Ends::Closing };
         let target = Target { address: *address, url: url.clone(), ca: ca.clone(), ends };
         for kind in ["odd", "pair"] {
@@ -222,8 +221,7 @@ fn a_relay_that_passes_everything_on_is_caught_at_every_place() {
             return;
         }
         let (_, _, body) = question(token);
-        let writing = Writing::ALL.iter().position(|one| *one == token.writing).unwrap_or_default();
-        let alias = format!("odd-{}-{writing}", token.place);
+        let alias = format!("odd-{}-{}", token.place, token.writing.number());
         let (method, path) =
             if token.place == 62 { ("GET", "/v1/models") } else { ("POST", "/v1/chat/completions") };
         row.look(token, &ask(relay, &[("X-Alias", &alias)], method, path, &body), Reader::Client);

@@ -14,7 +14,7 @@ use crate::faults::parts::delta;
 use crate::kit::dns::{Dns, Record};
 use crate::kit::ports;
 use crate::kit::script::{Step, chunk, head};
-use crate::kit::tls::{NAME, TlsFront};
+use crate::kit::tls::TlsFront;
 use crate::kit::upstream::Upstream;
 
 /// Number and name of these places.
@@ -204,6 +204,3 @@ fn string(text: &str) -> Vec<u8> {
     out.extend(text.bytes());
     out
 }
-
-/// Whom a backend's certificate should be for.
-pub const EXPECTED: &str = NAME;

@@ -5,18 +5,16 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 
-use super::odd::EXPECTED;
 use crate::kit::http::{Framing, Inbox};
+use crate::kit::tls::{NAME, trusting};
 
 /// How long it waits for a backend.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -93,15 +91,9 @@ fn pass(client: &mut TcpStream, target: &Target, request: &[u8]) -> io::Result<(
     }
 }
 
-fn tls(ca: &PathBuf, stream: TcpStream) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(ca).expect("our own file")).expect("our own CA");
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring knows TLS")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from(EXPECTED).expect("a good name");
+fn tls(ca: &Path, stream: TcpStream) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let config = trusting(ca).with_no_client_auth();
+    let name = ServerName::try_from(NAME).expect("a good name");
     let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
     Ok(StreamOwned::new(connection, stream))
 }

@@ -32,9 +32,8 @@ pub struct Token {
 
 impl Token {
     fn numbers(self) -> (usize, usize, usize) {
-        let writing = Writing::ALL.iter().position(|one| *one == self.writing).unwrap_or_default();
         let mode = Mode::ALL.iter().position(|one| *one == self.mode).unwrap_or_default();
-        (self.place, writing, mode)
+        (self.place, self.writing.number(), mode)
     }
 
     /// The alias that leads to this place.
@@ -90,7 +89,7 @@ pub struct Scene {
     /// Who gets the spans of all requests.
     pub collector: Collector,
     /// What the main backend has answered.
-    pub planted: Arc<Mutex<HashSet<(usize, usize, usize)>>>,
+    planted: Arc<Mutex<HashSet<(usize, usize, usize)>>>,
     _folder: Folder,
     _dns: Dns,
 }
@@ -178,7 +177,7 @@ fn config(main: &Upstream, odd: &[Odd], dns: &Dns, secret: &str) -> String {
         aliases += &format!("      {alias}: {{ routes: [ {{ pool: {alias}, model: {plain} }} ] }}\n");
     }
     for Odd { place, writing, backend, more, .. } in odd {
-        let at = Writing::ALL.iter().position(|one| one == writing).unwrap_or_default();
+        let at = writing.number();
         pools += &format!("  p{place}-{at}:\n    backends: [ {backend} ]\n{usual}");
         if !more.is_empty() {
             pools += &format!("    {more}\n");

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::setup::Setup;
-use super::{ask, assert_blocked, finishes, parrot, say};
+use super::{ask, assert_blocked, finishes, parrot, say, with};
 use crate::kit::client::End;
 use crate::kit::sse;
 
@@ -208,14 +208,6 @@ fn streams_say_what_is_not_caught_to_the_last_letter() {
             assert_eq!(finishes(&sse::chunks(&answer.body)), [(0, "stop".to_owned())], "{pieces:?}");
         }
     }
-}
-
-fn with(message: Value, more: Value) -> String {
-    let mut body = json!({"model": "general", "messages": [message]});
-    if let (Value::Object(all), Value::Object(more)) = (&mut body, more) {
-        all.extend(more);
-    }
-    body.to_string()
 }
 
 fn user(content: Value) -> Value {

@@ -9,34 +9,23 @@ use super::moderator::{asked, model, verdict};
 use super::setup::Setup;
 use crate::kit::DEADLINE;
 use crate::kit::daemon::Daemon;
+use crate::kit::process::soon;
 use crate::kit::script::{Step, whole};
 use crate::kit::tls::{Cert, TlsFront};
 use crate::kit::upstream::Upstream;
 
-/// The events about moderators: level and message.
+/// The events about moderators.
 fn events(daemon: &Daemon) -> Vec<String> {
-    let text = daemon.stderr();
-    let all = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let told = all.filter_map(|event| {
-        let (level, message) = (event["level"].as_str()?, event["message"].as_str()?);
-        message.starts_with("the moderator of").then(|| format!("{level} {message}"))
-    });
-    told.collect()
+    daemon.events("the moderator of")
 }
 
 fn notices(daemon: &Daemon) -> Vec<String> {
-    let status = daemon.ask_admin("/status.json").json();
-    let all = status["attention"].as_array().expect("a list").iter();
-    let about = all.filter(|one| one["about"] == "moderator of policy p");
-    about.map(|one| format!("{} {}", one["level"], one["what"])).collect()
+    daemon.notices().into_iter().filter(|notice| notice.contains("moderator of policy p")).collect()
 }
 
 fn wait_event(daemon: &Daemon, words: &str) {
-    let since = Instant::now();
-    while !events(daemon).iter().any(|event| event.contains(words)) {
-        assert!(since.elapsed() < DEADLINE, "{words} is not in {:?}", events(daemon));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let told = || events(daemon).iter().any(|event| event.contains(words));
+    assert!(soon(DEADLINE, told), "{words} is not in {:?}", events(daemon));
 }
 
 #[test]
@@ -70,7 +59,10 @@ fn why_it_fails_is_told_once_and_where_requests_go_on_without_it() {
             let told = notices(&daemon);
             assert_eq!(told.len(), 1, "{told:?}");
             let fits = |words: &str| told.iter().all(|notice| notice.contains(words));
-            assert!(fits("\"act\" \"has failed since") && fits(why) && fits(then), "{told:?}");
+            assert!(
+                fits("act moderator of policy p has failed since") && fits(why) && fits(then),
+                "{told:?}"
+            );
             // The other alias has no moderator.
             assert_eq!(daemon.client().chat(&ask("hello").replace("general", "free")).status, 200);
             assert_eq!(daemon.log_lines(4)[3].get("moderation"), None);

@@ -50,6 +50,28 @@ fn ask(text: &str) -> String {
     json!({"model": "general", "messages": [{"role": "user", "content": text}]}).to_string()
 }
 
+/// A request with this message and more members.
+fn with(message: Value, more: Value) -> String {
+    let mut body = json!({"model": "general", "messages": [message]});
+    if let (Value::Object(all), Value::Object(more)) = (&mut body, more) {
+        all.extend(more);
+    }
+    body.to_string()
+}
+
+/// A policy that takes long over [`nearly`].
+const NEARLY: &str = "deny: [ '[ab]{2}.{0,200}[xy]z' ]";
+
+/// So many letters that nearly match it all the time, in ever new ways.
+fn nearly(letters: usize) -> String {
+    let mut random = 7_u64;
+    let letters = (0..letters).map(|_| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        ['a', 'b', 'c', ' '][(random >> 62) as usize]
+    });
+    letters.collect()
+}
+
 /// The 403 of the API document, and nothing else.
 #[track_caller]
 fn assert_blocked(answer: &Response, what: &str) {

@@ -3,20 +3,16 @@
 use serde_json::{Value, json};
 
 use super::setup::Setup;
-use super::{assert_blocked, parrot};
+use super::{assert_blocked, parrot, with};
 
 const POLICY: &str = "deny: [ { words: [ bomb, object, string, auto, image, base64, wav ] } ]";
 
 fn body(more: Value) -> String {
-    let mut body = json!({"model": "general", "messages": [{"role": "user", "content": "x"}]});
-    if let (Value::Object(all), Value::Object(more)) = (&mut body, more) {
-        all.extend(more);
-    }
-    body.to_string()
+    with(json!({"role": "user", "content": "x"}), more)
 }
 
 fn said(message: Value) -> String {
-    body(json!({ "messages": [message] }))
+    with(message, json!({}))
 }
 
 fn parameters(parameters: Value) -> String {

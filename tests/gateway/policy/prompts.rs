@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::setup::Setup;
-use super::{ask, assert_blocked, parrot};
+use super::{NEARLY, ask, assert_blocked, nearly, parrot};
 use crate::kit::answers::json_answer;
 use crate::kit::client::Response;
 use crate::kit::script::{Step, whole};
@@ -73,13 +73,8 @@ fn a_long_prompt_is_read_to_its_end() {
 #[test]
 fn a_short_prompt_that_nearly_matches_all_the_time_is_read_to_its_end() {
     let upstream = parrot();
-    let daemon = Setup::new(&[&upstream], "deny: [ '[ab]{2}.{0,200}[xy]z' ]").start();
-    let mut random = 7_u64;
-    let letters = (0..20_000).map(|_| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        ['a', 'b', 'c', ' '][(random >> 62) as usize]
-    });
-    let text: String = letters.collect();
+    let daemon = Setup::new(&[&upstream], NEARLY).start();
+    let text = nearly(20_000);
     assert_eq!(daemon.client().chat(&ask(&text)).status, 200);
     assert_blocked(&daemon.client().chat(&ask(&format!("{text}aaxz"))), "aaxz");
 }

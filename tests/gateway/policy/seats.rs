@@ -5,29 +5,19 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::setup::Setup;
-use super::{ask, assert_blocked};
+use super::{NEARLY, ask, assert_blocked, nearly};
 use crate::kit::answers::json_answer;
 use crate::kit::client::{Client, chat_request};
 use crate::kit::daemon::Daemon;
 use crate::kit::upstream::Upstream;
 use crate::kit::{DEADLINE, KEY, KEY_GLOBEX};
 
-const NEARLY: &str = "deny: [ '[ab]{2}.{0,200}[xy]z' ]";
 /// So many letters take minutes.
 const ENDLESS: usize = 6_000_000;
 
 /// A prompt that nearly matches all the time, in ever new ways.
 fn hard(letters: usize) -> String {
     ask(&nearly(letters))
-}
-
-fn nearly(letters: usize) -> String {
-    let mut random = 7_u64;
-    let letters = (0..letters).map(|_| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        ['a', 'b', 'c', ' '][(random >> 62) as usize]
-    });
-    letters.collect()
 }
 
 /// A client that waits for longer than all prompts take.

@@ -1,11 +1,9 @@
 //! Lists of words in files: read at the start, read again on a reload, and told of when they cannot be.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use super::setup::Setup;
 use super::{ask, assert_blocked, parrot};
-use crate::kit::DEADLINE;
 use crate::kit::daemon::Daemon;
 use crate::kit::folder::Folder;
 
@@ -38,11 +36,7 @@ fn a_file_is_read_at_the_start_and_again_on_a_reload() {
     daemon.wait_metric("byname_config_reloads_total{outcome=\"refused\"}", 1.0);
     assert_blocked(&daemon.client().chat(&ask("a knife")), "knife");
     let place = format!("policies.p.deny[0].words_file: {}:2: says nothing;", file.display());
-    let since = Instant::now();
-    while !daemon.stderr().contains(&place) {
-        assert!(since.elapsed() < DEADLINE, "{place} is not in\n{}", daemon.stderr());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    daemon.wait_for(&place);
 }
 
 #[test]

@@ -1,39 +1,27 @@
 //! What needs somebody is said first, and goes when it is mended.
 
-use std::time::{Duration, Instant, SystemTime};
-
-use serde_json::Value;
+use std::time::{Duration, SystemTime};
 
 use super::{chat, html, json};
 use crate::kit::answers::json_answer;
 use crate::kit::config::{Gateway, digest};
 use crate::kit::daemon::Daemon;
+use crate::kit::process::soon;
 use crate::kit::script::whole;
 use crate::kit::upstream::Upstream;
 use crate::kit::{DEADLINE, KEY};
 
-/// All notices as `level about what`.
-fn notices(daemon: &Daemon) -> Vec<String> {
-    let text = |one: &Value, name: &str| one[name].as_str().expect("text").to_owned();
-    let status = json(daemon, "/status");
-    let all = status["attention"].as_array().expect("a list").iter();
-    all.map(|one| [text(one, "level"), text(one, "about"), text(one, "what")].join(" ")).collect()
-}
-
 /// Waits until a notice has all these words.
 fn wait_notice(daemon: &Daemon, words: &[&str]) {
-    let since = Instant::now();
-    while !notices(daemon).iter().any(|notice| words.iter().all(|word| notice.contains(word))) {
-        assert!(since.elapsed() < DEADLINE, "{words:?} is not in {:#?}", notices(daemon));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let told = || daemon.notices().iter().any(|notice| words.iter().all(|word| notice.contains(word)));
+    assert!(soon(DEADLINE, told), "{words:?} is not in {:#?}", daemon.notices());
 }
 
 #[test]
 fn all_is_well_until_something_is_not() {
     let upstream = Upstream::always(json_answer("ok"));
     let daemon = Gateway::new().backend(&upstream).tenant_limits("requests_per_minute: 100000").start();
-    assert_eq!(notices(&daemon), Vec::<String>::new());
+    assert_eq!(daemon.notices(), Vec::<String>::new());
     assert_eq!(json(&daemon, "/status").get("limits_store"), None);
     assert_eq!(daemon.metric("byname_limits_store_up"), None);
     assert!(html(&daemon, "/status").contains("nothing needs attention"));
@@ -47,11 +35,7 @@ fn all_is_well_until_something_is_not() {
     assert!(!page.contains("<script>"));
     std::fs::write(daemon.config(), good).expect("our own file");
     daemon.signal("HUP");
-    let since = Instant::now();
-    while !notices(&daemon).is_empty() {
-        assert!(since.elapsed() < DEADLINE, "{:?}", notices(&daemon));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    assert!(soon(DEADLINE, || daemon.notices().is_empty()), "{:?}", daemon.notices());
 }
 
 #[test]
@@ -61,14 +45,14 @@ fn backends_limits_and_keys_are_told_of() {
     let day = Duration::from_secs(24 * 60 * 60);
     let at = |time: SystemTime| humantime::format_rfc3339_seconds(time).to_string();
     let now = SystemTime::now();
-    let (soon, over) = (at(now + 3 * day + day / 2), at(now - day / 2));
+    let (ends, over) = (at(now + 3 * day + day / 2), at(now - day / 2));
     let text = format!(
         "server: {{ listen: \"{{listen}}\", admin: \"{{admin}}\" }}\n\
          pools:\n  house:\n    breaker: {{ failures: 1, open: 60s, max_open: 60s }}\n    backends:\n      \
          - {{ url: \"{}\" }}\n      - {{ url: \"{}\" }}\n      - {{ url: \"{}\" }}\n  \
          lost:\n    health: {{ interval: 500ms, timeout: 500ms, failures: 1 }}\n    backends: [ {{ url: \"{}\" }} ]\n\
          tenants:\n  acme:\n    limits: {{ requests_per_minute: 10 }}\n    keys:\n      \
-         web: {{ sha256: \"{}\", expires: {soon} }}\n      old: {{ sha256: \"{}\", expires: {over} }}\n      \
+         web: {{ sha256: \"{}\", expires: {ends} }}\n      old: {{ sha256: \"{}\", expires: {over} }}\n      \
          far: {{ sha256: \"{}\", expires: 2099-01-01T00:00:00Z }}\n    \
          models: {{ general: {{ routes: [ {{ pool: house, model: m }} ] }} }}\n",
         good.url(),
@@ -90,7 +74,7 @@ fn backends_limits_and_keys_are_told_of() {
     wait_notice(&daemon, &["watch tenant acme requests per minute: 90 % used, 1 of 10 left"]);
     wait_notice(&daemon, &["watch key web of tenant acme expires in 3 d 1"]);
     wait_notice(&daemon, &["act key old of tenant acme expired"]);
-    let told = notices(&daemon);
+    let told = daemon.notices();
     assert!(!told.iter().any(|notice| notice.contains("far")), "{told:#?}");
     let first_watch = told.iter().position(|notice| notice.starts_with("watch")).expect("some");
     assert!(told.iter().skip(first_watch).all(|notice| notice.starts_with("watch")), "{told:#?}");
@@ -115,11 +99,11 @@ fn what_is_lost_is_told_of() {
         .section(&tracing)
         .section("log: { access: { file: /dev/full } }")
         .start();
-    assert_eq!(notices(&daemon), Vec::<String>::new());
+    assert_eq!(daemon.notices(), Vec::<String>::new());
     for _ in 0..3 {
         assert_eq!(daemon.client().chat(&chat("general")).status, 200);
     }
     wait_notice(&daemon, &["act access log some 3 lines were lost in the last two minutes: its reader"]);
     wait_notice(&daemon, &["watch tracing some 3 traces were lost in the last two minutes: the collector"]);
-    assert!(!notices(&daemon).iter().any(|notice| notice.contains("events")), "{:?}", notices(&daemon));
+    assert!(!daemon.notices().iter().any(|notice| notice.contains("events")), "{:?}", daemon.notices());
 }

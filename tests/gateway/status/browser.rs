@@ -15,6 +15,7 @@ use crate::kit::answers::{json_answer, sse_answer};
 use crate::kit::config::{Gateway, digest};
 use crate::kit::daemon::Daemon;
 use crate::kit::dns::{Dns, Record};
+use crate::kit::folder::Folder;
 use crate::kit::script::Step;
 use crate::kit::upstream::Upstream;
 
@@ -125,10 +126,8 @@ fn load(daemon: &Daemon, over: &AtomicBool, key: &str, model: &str, pause: u64) 
 
 /// What `tests/browser/look.py` finds.
 fn look(daemon: &Daemon) -> Value {
-    let folder = std::env::var_os("BYNAME_SCREENSHOTS").map_or_else(
-        || std::env::temp_dir().join(format!("byname-test-browser-{}", std::process::id())),
-        PathBuf::from,
-    );
+    let own = Folder::new("browser");
+    let folder = std::env::var_os("BYNAME_SCREENSHOTS").map_or_else(|| own.to_path_buf(), PathBuf::from);
     std::fs::create_dir_all(&folder).expect("a folder for pictures");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/look.py");
     let output = Command::new("python3")
@@ -138,8 +137,5 @@ fn look(daemon: &Daemon) -> Value {
         .output()
         .expect("Python can be started; run tests/setup.sh");
     assert!(output.status.success(), "{}; run tests/setup.sh", String::from_utf8_lossy(&output.stderr));
-    if std::env::var_os("BYNAME_SCREENSHOTS").is_none() {
-        let _ = std::fs::remove_dir_all(&folder);
-    }
     serde_json::from_slice(&output.stdout).expect("JSON")
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{STRANGE, Scene, UNKNOWN, good, of, same};
+use super::{STRANGE, Scene, UNKNOWN, of, same};
+use crate::faults::parts::good;
 use crate::guard::timing::compare;
 use crate::guard::{Case, each, row, told};
 use crate::kit::client::request;
@@ -38,7 +39,7 @@ pub fn cases(s: &Rc<Scene>) -> Vec<Case> {
         })
         .note("printed, not asserted; a key has no id whose secret could be wrong, so the expired one is the nearest thing"),
         row("AU-29", "many wrong keys from one address", "20 are told 401, 30 are told 429; good ones 50 of 50", || {
-            let upstream = good();
+            let upstream = good("good");
             let daemon = Gateway::new().backend(&upstream).server("unknown_keys_per_minute", "20").start();
             let mut seen = BTreeMap::<u16, usize>::new();
             let mut fine = 0;

@@ -82,8 +82,7 @@ pub fn cases(s: &Rc<Scene>) -> Vec<Case> {
             let run = Run::start(&two);
             let both = || format!("{} {}", run.chat("bn-a"), run.chat("bn-b"));
             let before = both();
-            run.daemon.rewrite_config(&Run::gateway(&run.upstream, &two, "disabled: true, "));
-            run.daemon.reload();
+            run.daemon.reload_to(&Run::gateway(&run.upstream, &two, "disabled: true, "));
             format!("{before}, then {}", both())
         }),
     ]

@@ -8,7 +8,7 @@ mod written; // how they are said
 use std::rc::Rc;
 
 use super::{Case, row, table, told};
-use crate::kit::answers::{json_answer, sse_answer};
+use crate::faults::parts::good;
 use crate::kit::client::{Response, ask, request};
 use crate::kit::config::Gateway;
 use crate::kit::daemon::Daemon;
@@ -24,13 +24,9 @@ struct Scene {
     upstream: Upstream,
 }
 
-fn good() -> Upstream {
-    Upstream::start(|seen| if seen.wants_stream() { sse_answer(&["good"]) } else { json_answer("good") })
-}
-
 impl Scene {
     fn start() -> Rc<Self> {
-        let upstream = good();
+        let upstream = good("good");
         let daemon = Gateway::new()
             .backend_with_key(&upstream, "the-gateway-s-own-key")
             .server("unknown_keys_per_minute", "1000000")

@@ -116,17 +116,13 @@ pub fn cases() -> Vec<Case> {
                     gateway("", &pool("main", &upstream), &tenants.into_iter().flatten().collect::<Vec<_>>())
                 };
                 let daemon = of(Some(B)).start();
-                let change = |to: Option<&str>| {
-                    daemon.rewrite_config(&of(to));
-                    daemon.reload();
-                };
                 let chat = |key: &str| told(&daemon.client().chat_as(key, &ask("general")));
                 for _ in 0..3 {
                     chat(B);
                 }
-                change(None);
+                daemon.reload_to(&of(None));
                 let gone = chat(B);
-                change(Some("bn-new"));
+                daemon.reload_to(&of(Some("bn-new")));
                 let (old, new) = (chat(B), chat("bn-new"));
                 let left = daemon.metric_sum(
                     "byname_limit_remaining",
