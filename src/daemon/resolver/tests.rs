@@ -128,10 +128,13 @@ impl Server {
 
     fn impatient(&self) -> Resolver {
         let config = ResolverConfig::from_name_servers(vec![name_server(self.address)]);
-        let limit = Duration::from_millis(200);
+        let limit = LIMIT;
         Resolver::make(config, ResolverOpts::default(), Hosts::default(), limit).unwrap()
     }
 }
+
+/// How long an impatient one waits for all of an answer.
+const LIMIT: Duration = Duration::from_secs(1);
 
 fn addresses(texts: &[&str]) -> Vec<IpAddr> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -287,9 +290,9 @@ async fn silence_ends_at_the_limit_and_holds_up_nobody_else() {
         (found, start.elapsed())
     });
     assert_eq!(silent, Err(NotFound::Silent));
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < 8 * LIMIT, "{:?}", start.elapsed());
     assert!(other.0.is_ok());
-    assert!(other.1 < Duration::from_millis(150), "{:?}", other.1);
+    assert!(other.1 < LIMIT, "{:?}", other.1);
 }
 
 #[tokio::test]
