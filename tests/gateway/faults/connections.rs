@@ -175,7 +175,7 @@ fn early(steps: Vec<Step>) -> Vec<Line> {
         let bad =
             Upstream::with_intake(Intake::Part(1024), move |_| [steps.clone(), vec![Step::Stall]].concat());
         let other = Arc::new(good("elsewhere"));
-        let gateway = Gateway::new().first_byte("1s").idle("1s");
+        let gateway = Gateway::new().first_byte("2s").idle("2s");
         let alone = Alone::start(gateway.clone(), &[backend(&bad.url())]);
         let pair = Alone::start(gateway, &[backend(&bad.url()), backend(&other.url())]);
         let ask = |at: &Alone| {
@@ -185,7 +185,7 @@ fn early(steps: Vec<Step>) -> Vec<Line> {
             // The gateway takes all of it; only the backend does not.
             client.send(&chat_request(KEY, &body));
             let seen = describe(&client.read(), mode, "alone");
-            if began.elapsed() < Duration::from_secs(5) { seen } else { format!("{seen} late") }
+            if began.elapsed() < Duration::from_secs(8) { seen } else { format!("{seen} late") }
         };
         let seen = format!("alone {}; pair {}", ask(&alone), ask(&pair));
         line(mode.label(), "alone 502 upstream_unavailable; pair 200 elsewhere", seen)

@@ -75,7 +75,7 @@ fn backends_limits_and_keys_are_told_of() {
     wait_notice(&daemon, &["watch key web of tenant acme expires in 3 d 1"]);
     wait_notice(&daemon, &["act key old of tenant acme expired"]);
     let told = daemon.notices();
-    assert!(!told.iter().any(|notice| notice.contains("far")), "{told:#?}");
+    assert!(!told.iter().any(|notice| notice.contains("key far")), "{told:#?}");
     let first_watch = told.iter().position(|notice| notice.starts_with("watch")).expect("some");
     assert!(told.iter().skip(first_watch).all(|notice| notice.starts_with("watch")), "{told:#?}");
     let page = html(&daemon, "/status");

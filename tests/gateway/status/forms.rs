@@ -81,6 +81,8 @@ fn no_name_becomes_markup() {
     for name in NAMES {
         assert_eq!(daemon.client().chat(&chat(name)).status, 200);
     }
+    // A request counts when its client has been answered.
+    daemon.wait_metric("byname_serving", 0.0);
     let query = "find=%3Cscript%3E&tenant=%22%3E%3Cscript%3Ealert(2)%3C/script%3E&pool=%3C/style%3E";
     for path in ["/status".to_owned(), "/status?tenant=acme".to_owned(), format!("/status?{query}")] {
         let page = html(&daemon, &path);

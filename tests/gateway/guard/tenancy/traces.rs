@@ -22,6 +22,8 @@ pub fn cases() -> Vec<Case> {
             let mut client = daemon.client();
             client.chat_as(&format!("{A}-1"), &ask("nobodys"));
             client.get("bn-nobody", "/nowhere");
+            // A request counts when its client has been answered.
+            daemon.wait_metric("byname_serving", 0.0);
             let before = series();
             for number in 0..500 {
                 client.chat_as(&format!("{A}-1"), &ask(&format!("invented-{number}")));
