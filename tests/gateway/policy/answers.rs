@@ -271,12 +271,12 @@ fn a_stream_that_is_kept_back_is_not_silent() {
     let upstream = Upstream::start(|_| {
         let mut steps = vec![sse_head()];
         for event in sse_events(&["secret", " ", "-", "-", "-", "-", "-"]) {
-            steps.extend([chunk(event), Step::Pause(Duration::from_millis(120))]);
+            steps.extend([chunk(event), Step::Pause(Duration::from_millis(250))]);
         }
         steps.push(last_chunk());
         steps
     });
-    let daemon = Setup::new(&[&upstream], POLICY).silence("500ms").start();
+    let daemon = Setup::new(&[&upstream], POLICY).silence("1s").start();
     let answer = daemon.client().chat(&stream(""));
     assert_eq!(
         (answer.status, split::text(&answer.body).as_str()),
