@@ -1,11 +1,11 @@
-//! Leaving: TERM lets running requests end, and connections be closed, and leaves then; INT leaves now; a process that
+//! Leaving: TERM lets running requests end and leaves with the last of them; INT leaves now; a process that
 //! has handed over leaves when nobody comes to it any more.
 //!
 //! Pingora sleeps its whole grace period after a signal, whether anything runs or not. So a thread of ours
 //! watches the requests and ends the process as soon as there is none.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -29,10 +29,12 @@ const LOOK: Duration = Duration::from_millis(10);
 /// How long connections are still accepted that were made before the word came: they are answered with 503,
 /// where closing the listener would reset them.
 const QUEUED: Duration = Duration::from_millis(50);
-/// How long requests that are cut may take to be told, and connections without a request to be closed in order:
-/// what an HTTP/2 client has not yet taken is written, its last GOAWAY follows when it has answered the first
-/// (RFC 9113, 6.8), and a request that is on its way is answered.
+/// How long requests that are cut may take to be told.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long HTTP/2 connections may take to be closed in order when no request runs any more: what of an answer is not
+/// yet written is, and the last GOAWAY follows when the client has answered the first (RFC 9113, 6.8). With it, an
+/// idle daemon is gone in less than a second. What HTTP/1.1 has written is the kernel's.
+const FAREWELL: Duration = Duration::from_millis(800);
 
 /// All that leaving takes. One for the process.
 pub struct Leaving {
@@ -50,6 +52,7 @@ pub struct Leaving {
     /// Whether another process has our sockets and our counts. The operator's pages wait for it: it has theirs, too.
     handed_over: watch::Sender<bool>,
     owns_run_dir: AtomicBool,
+    last_words: Once,
 }
 
 impl Leaving {
@@ -75,6 +78,7 @@ impl Leaving {
             told: watch::Sender::new(false),
             handed_over,
             owns_run_dir: AtomicBool::new(false),
+            last_words: Once::new(),
         }
     }
 
@@ -158,8 +162,8 @@ impl Leaving {
             while this.metrics.serving.get() > 0 && Instant::now() < end + LAST_WORDS {
                 std::thread::sleep(LOOK);
             }
-            let close = Instant::now() + LAST_WORDS;
-            while this.seats.count() > 0 && Instant::now() < close {
+            let close = Instant::now() + FAREWELL;
+            while this.seats.farewells() > 0 && Instant::now() < close {
                 std::thread::sleep(LOOK);
             }
             this.last_words();
@@ -174,8 +178,13 @@ impl Leaving {
         }
     }
 
-    /// Writes what has to be written before the process ends.
+    /// Writes what has to be written before the process ends, once: several may find at the same moment that it is
+    /// over, and what is settled twice is charged twice.
     fn last_words(&self) {
+        self.last_words.call_once(|| self.settle());
+    }
+
+    fn settle(&self) {
         let handed_over = *self.handed_over.borrow();
         match (&self.keeper, handed_over, &self.run_dir) {
             (Some(keeper), false, _) => keeper.close(),

@@ -76,6 +76,7 @@ pub(super) async fn serve(
     });
     let Ok(mut connection) = handshake(Box::new(line), Some(options())).await else { return };
     let place = seat.place();
+    place.will_be_told();
     let mut malformed = 0;
     let mut idle = Idle { until: None, stopping: Stopping::No };
     let why = loop {

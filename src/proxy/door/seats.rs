@@ -70,7 +70,17 @@ pub struct Place {
     heard: AtomicCell<Heard>,
     /// Requests that run on it at the same time, if it can have several.
     streams: AtomicUsize,
+    parting: AtomicCell<Parting>,
     waker: AtomicWaker,
+}
+
+/// How a connection is closed when the daemon leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parting {
+    /// As it is.
+    Silent,
+    /// Its client is told first, and answers.
+    Told,
 }
 
 /// Whether the client has begun to say something.
@@ -97,6 +107,11 @@ impl Seats {
     /// How many connections are open.
     pub fn count(&self) -> usize {
         self.room().places.len()
+    }
+
+    /// How many are to be told that it is over before they are closed: [`Parting::Told`].
+    pub fn farewells(&self) -> usize {
+        self.room().places.values().filter(|place| place.parting.load() == Parting::Told).count()
     }
 
     /// How many are idle, and how many are not.
@@ -131,6 +146,7 @@ impl Seats {
             since: AtomicU64::new(now),
             heard: AtomicCell::new(Heard::Nothing),
             streams: AtomicUsize::new(0),
+            parting: AtomicCell::new(Parting::Silent),
             waker: AtomicWaker::new(),
         });
         let id = room.next;
@@ -238,6 +254,11 @@ impl Place {
     /// Who is to be woken when the connection is to leave, or has no streams any more.
     pub fn attend(&self, cx: &Context<'_>) {
         self.waker.register(cx.waker());
+    }
+
+    /// The client will have to be told before the connection is closed.
+    pub fn will_be_told(&self) {
+        self.parting.store(Parting::Told);
     }
 
     /// The client has said something.

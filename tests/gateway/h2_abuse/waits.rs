@@ -165,7 +165,7 @@ fn drained(scene: &mut Scene) -> String {
     scene.held.open("go");
     let good = streams.iter().filter(|id| raw.answer(**id) == "200").count();
     // As from afar: the last GOAWAY is due when the gateway knows that the first has been read.
-    thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(100));
     for ping in raw.heard().pings {
         let _ = raw.send(&frames::pong(ping));
     }

@@ -49,13 +49,20 @@ pub fn cases(table: &mut Table) {
             took.as_secs_f64()
         )
     });
-    table.case("RL-20", "TERM when idle", || {
+    table.case("RL-20", "TERM when idle, alone and with a kept connection", || {
         let field = Field::new(1, 1);
-        let (_site, mut process) = serving(&field, "");
-        let since = Instant::now();
-        process.signal("TERM");
-        assert_eq!(process.wait(Duration::from_secs(5)).code(), Some(0));
-        format!("exit 0 after {} ms", since.elapsed().as_millis())
+        let times = [false, true].map(|kept| {
+            let (site, mut process) = serving(&field, "");
+            let mut client = Client::connect(site.listen);
+            if kept {
+                assert_eq!(client.chat(&ask("general")).status, 200);
+            }
+            let since = Instant::now();
+            process.signal("TERM");
+            assert_eq!(process.wait(Duration::from_secs(5)).code(), Some(0));
+            format!("{} ms", since.elapsed().as_millis())
+        });
+        format!("exit 0 after {}", times.join(" and "))
     });
     table.case("RL-21", "a second TERM, and INT", || {
         let field = Field::new(400, 50);
