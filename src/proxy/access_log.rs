@@ -126,6 +126,11 @@ pub fn remember(log: &Lines, metrics: &Metrics, exchange: &mut Exchange) {
         let tokens = tokens.map(|tokens| (tokens.prompt_tokens, tokens.completion_tokens));
         trace::hand_over(exchange, relay, &Ended { at: end, status, error, tokens, first });
     }
+    // Of an answer that was not to be sent in the end nothing was.
+    let bytes_down = match &exchange.stage {
+        Stage::Relaying(relay) => relay.tally.bytes_down,
+        Stage::Answered { .. } | Stage::Arrived => 0,
+    };
     let Some(form) = exchange.snapshot.access else { return };
     let line = Line {
         time: timestamp(exchange.wall),
@@ -141,7 +146,7 @@ pub fn remember(log: &Lines, metrics: &Metrics, exchange: &mut Exchange) {
         backend,
         attempts: relay.map_or(0, Relay::attempts),
         bytes_up: relay.map_or(0, |relay| relay.bytes_up),
-        bytes_down: relay.map_or(0, |relay| relay.tally.bytes_down),
+        bytes_down,
         tokens,
         charged_tokens: charged,
         first_token_ms: first.map(millis),

@@ -262,7 +262,8 @@ fn said(all: &mut Attributes, relay: &Relay, ended: &Ended<'_>, first: Option<Du
         all.extend(input.map(|input| ("gen_ai.usage.input_tokens", Value::Number(input))));
         all.push(("gen_ai.usage.output_tokens", Value::Number(output)));
     }
-    let reasons: Vec<_> = relay.tally.ends.words().collect();
+    // Those of an answer that was not to be sent in the end are nobody's.
+    let reasons: Vec<_> = first.iter().flat_map(|_| relay.tally.ends.words()).collect();
     if !reasons.is_empty() {
         all.push(("gen_ai.response.finish_reasons", Value::Words(reasons)));
     }
