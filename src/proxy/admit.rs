@@ -10,7 +10,7 @@ use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_http::RequestHeader;
 
 use super::exchange::{Exchange, Incoming, Relay};
-use super::guard::{self, Waiting};
+use super::guard::{self, Aside, Waiting};
 use super::held::{Control, Permit};
 use super::intake::{self, NoBody};
 use super::life::Life;
@@ -23,6 +23,7 @@ use crate::error::{BadRequest, GatewayError, Scope};
 use crate::metrics::Metrics;
 use crate::rules::buffered::Buffered;
 use crate::rules::catalog::AliasEntry;
+use crate::rules::content::Answers;
 use crate::rules::headers;
 use crate::rules::route::{Route, route};
 use crate::rules::tokens::Counted;
@@ -108,8 +109,10 @@ pub async fn admit(
             let permit = entry.policy.as_ref().and_then(|policy| asking.ask(policy, metrics, &exchange.id));
             let version = session.req_header().version;
             let patches = patches(&body, &asked, &entry.ids);
-            let turns = entry.policy.as_ref().map(|_| tenant.turns.clone());
-            let incoming = Incoming { request: asked, quota, body, patches, room, version, own, gap, turns };
+            let screened = entry.policy.as_ref().is_some_and(|policy| policy.answers == Answers::Screened);
+            let aside = screened
+                .then(|| Aside { turns: tenant.turns.clone(), room: buffered.part(&tenant.buffered) });
+            let incoming = Incoming { request: asked, quota, body, patches, room, version, own, gap, aside };
             Ok(Admitted::Relay(relay(exchange, incoming, &entry, life), permit))
         }
     }

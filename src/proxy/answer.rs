@@ -10,7 +10,7 @@ use super::exchange::{Answer, Relay};
 use super::gathered::Gathered;
 use super::held::Framing;
 use super::quota::Prompt;
-use super::{guard, trace, verdict};
+use super::{guard, intake, trace, verdict};
 use crate::config::plan::Caps;
 use crate::config::snapshot::Snapshot;
 use crate::error::{Blocker, Reason, UpstreamFault};
@@ -206,6 +206,7 @@ fn whole(
         relay.control.heard(now);
         return Ok(());
     }
+    let gathered = std::mem::take(gathered);
     let mut glance = entry.policy.as_ref().and_then(|policy| guard::glance(policy));
     let judge = glance.as_mut().map(|glance| glance as &mut dyn Judge);
     let (prompt, body) = (&mut relay.quota.prompt, &relay.body);
@@ -222,9 +223,16 @@ fn whole(
         Verdict::Forbidden => return Err(forbidden(relay, entry, snapshot, now)),
     }
     if let Some(put_off) = glance.and_then(Glance::put_off) {
-        relay.control.wait_for(guard::later(put_off, relay.turns.clone().unwrap_or_default()));
-        // Whatever the word is.
-        well_done(relay, entry, snapshot, now);
+        match guard::later(put_off, done.body.len(), relay.aside.take(), &intake::bounds(snapshot)) {
+            Ok(word) => {
+                relay.control.wait_for(word);
+                // Whatever it is.
+                well_done(relay, entry, snapshot, now);
+            }
+            // What may not wait is looked at on the spot.
+            Err(put_off) if put_off.forbids() => return Err(forbidden(relay, entry, snapshot, now)),
+            Err(_) => {}
+        }
     }
     relay.tally.first_useful = Some(now);
     relay.control.release(Framing::Whole);

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 use super::gathered::Gathered;
+use super::guard::Aside;
 use super::held::{Control, WayBack};
 use super::moderation::Gap;
 use super::quota::Quota;
@@ -26,7 +27,6 @@ use crate::rules::failover::{Sent, Spent};
 use crate::rules::headers::UpwardHead;
 use crate::rules::limits::standing::Standing;
 use crate::rules::pools::Backend;
-use crate::rules::turns::Turns;
 use crate::wire::finish::Ends;
 use crate::wire::request::ChatRequest;
 use crate::wire::splice::Patch;
@@ -114,8 +114,8 @@ pub struct Relay {
     pub own: Stopwatch,
     /// Whether it goes on without a moderator's word.
     pub gap: Gap,
-    /// How its tenant takes turns; `None` where nobody looks at anything.
-    pub turns: Option<Turns>,
+    /// What a look at a whole answer takes, until it is taken; `None` where nobody looks at answers.
+    pub aside: Option<Aside>,
     _in_flight: Counted,
     /// The room in memory that the body takes.
     room: Option<Part>,
@@ -241,7 +241,7 @@ pub struct Incoming {
     /// Runs since the last byte of the body was read.
     pub own: Stopwatch,
     pub gap: Gap,
-    pub turns: Option<Turns>,
+    pub aside: Option<Aside>,
 }
 
 impl Relay {
@@ -253,7 +253,7 @@ impl Relay {
         began: Instant,
         entry: &AliasEntry,
     ) -> Self {
-        let Incoming { request, quota, body, patches, room, version, own, gap, turns } = incoming;
+        let Incoming { request, quota, body, patches, room, version, own, gap, aside } = incoming;
         Self {
             request,
             quota,
@@ -281,7 +281,7 @@ impl Relay {
             bytes_up: body.len(),
             own,
             gap,
-            turns,
+            aside,
             room: Some(room),
             body,
         }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use self::apart::Look;
 pub use self::apart::Waiting;
-pub use self::later::{glance, later};
+pub use self::later::{Aside, glance, later};
 use super::intake::NoBody;
 use super::quota::Prompt;
 use crate::error::{BadRequest, Blocker, GatewayError};

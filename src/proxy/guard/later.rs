@@ -8,6 +8,7 @@ use super::apart::{Look, looked};
 use super::{LONG, MAX_WORK};
 use crate::error::{GatewayError, UpstreamFault};
 use crate::proxy::held::Permit;
+use crate::rules::buffered::{Bounds, Part};
 use crate::rules::content::{Glance, Policy, PutOff};
 use crate::rules::turns::Turns;
 
@@ -16,24 +17,48 @@ pub fn glance(policy: &Policy) -> Option<Glance> {
     policy.glance(LONG, MAX_WORK)
 }
 
-/// Looks through the rest of an answer on a thread of its own. It ends when nobody waits for the word any more.
-pub fn later(put_off: PutOff, turns: Turns) -> Permit {
+/// What a look at an answer takes besides time.
+pub struct Aside {
+    /// How its tenant takes turns.
+    pub turns: Turns,
+    /// The room in memory for what waits; nothing has been taken of it yet.
+    pub room: Part,
+}
+
+/// Looks through the rest of an answer on a thread of its own, while the answer, of so many bytes, waits. It ends when
+/// nobody waits for the word any more.
+///
+/// # Errors
+/// What there is to be looked at, where there is no room for what waits.
+pub fn later(
+    put_off: PutOff,
+    answer: usize,
+    aside: Option<Aside>,
+    bounds: &Bounds,
+) -> Result<Permit, PutOff> {
+    let Some(Aside { turns, mut room }) = aside else { return Err(put_off) };
+    if room.grow(put_off.bytes().saturating_add(answer), bounds).is_err() {
+        return Err(put_off);
+    }
     let (mut tell, permit) = oneshot::channel();
     tokio::spawn(async move {
+        // Given back when nobody waits any more.
+        let _room = room;
         let forbidden = tokio::select! {
             biased;
             forbidden = forbids(put_off, &turns) => forbidden,
             () = tell.closed() => return,
         };
-        // Without a word nothing may go on.
         let word = match forbidden {
             Ok(Some(false)) => Ok(()),
-            Ok(Some(true) | None) | Err(_) => Err(UpstreamFault::AnswerForbidden),
+            Ok(Some(true)) => Err(UpstreamFault::AnswerForbidden),
+            // Nobody has looked. Without a word nothing goes on, and it is not the answer's fault.
+            Ok(None) | Err(_) => Err(UpstreamFault::NotModerated),
         };
         // A client that has just left does not wait for it.
         let _ = tell.send(word);
     });
-    permit
+    Ok(permit)
 }
 
 async fn forbids(put_off: PutOff, turns: &Turns) -> Result<Option<bool>, GatewayError> {

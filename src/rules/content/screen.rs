@@ -81,6 +81,12 @@ impl PutOff {
         }
         Some(false)
     }
+
+    /// Whether any of it is forbidden, whatever work that takes.
+    pub fn forbids(&self) -> bool {
+        // This work has no end, so there is an answer.
+        self.forbids_within(Work::ENDLESS).unwrap_or(true)
+    }
 }
 
 fn found(matcher: &Matcher, writing: Writing, text: &str, work: &mut Work) -> Option<bool> {

@@ -97,10 +97,32 @@ fn answers_that_take_long_are_looked_at_apart() {
     assert_eq!((answer.status, answer.json()["choices"][0]["message"]["content"] == text), (200, true));
     assert_blocked(&slow.chat(&ask("bad")), "aaxz");
     let lines = daemon.log_lines(3);
-    assert_eq!(lines[2]["reason"], "blocked_answer");
+    assert_eq!((&lines[2]["reason"], &lines[2]["bytes_down"]), (&json!("blocked_answer"), &json!(0)));
     assert!(lines[1]["bytes_down"].as_u64() > lines[0]["bytes_down"].as_u64(), "the quick one is first");
     assert_eq!(daemon.metric_sum("byname_upstream_attempts_total", &[("outcome", "ok")]), 3.0);
     assert_eq!(upstream.requests().len(), 3);
+}
+
+/// What waits takes room in memory; where there is none, nothing waits.
+#[test]
+fn an_answer_that_has_no_room_to_wait_in_is_looked_at_on_the_spot() {
+    let text = "a book ".repeat(30_000);
+    let (clean, bad) = (json_answer(&text), json_answer(&format!("{text}aaxz")));
+    let upstream =
+        Upstream::start(move |seen| if seen.text().contains("bad") { bad.clone() } else { clean.clone() });
+    let policy = format!("on_response: true, {NEARLY}");
+    for room in ["64KiB", "4MiB"] {
+        let setup = Setup::new(&[&upstream], &policy).server("max_body: 16KiB");
+        let daemon = setup.server(&format!("max_buffered: {room}")).start();
+        let mut client = patient(&daemon);
+        for _ in 0..2 {
+            let answer = client.chat(&ask("clean"));
+            assert_eq!(answer.json()["choices"][0]["message"]["content"], json!(text), "{room}");
+            assert_blocked(&client.chat(&ask("bad")), "aaxz");
+        }
+        daemon.wait_metric("byname_body_bytes", 0.0);
+        assert_eq!(daemon.metric_sum("byname_cap_exceeded_total", &[]), 0.0);
+    }
 }
 
 /// One that nobody waits for any more, or may wait for, is not looked at to its end.
