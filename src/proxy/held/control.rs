@@ -114,6 +114,7 @@ impl Control {
         self.idle.store(nanos(patience.idle));
         self.stage.store(Stage::Waiting);
         self.fault.store(None);
+        self.word();
     }
 
     /// Filters: what is still to come of this attempt may not pause for longer than this.

@@ -249,7 +249,11 @@ impl Hold {
         match gone {
             Some(error) => Err(error),
             // A client that sends more has not left.
-            None => permitted(permit, control).await,
+            None => tokio::select! {
+                biased;
+                said = permitted(permit, control) => said,
+                () = over(timer, control) => Err(Error::new(OVERDUE)),
+            },
         }
     }
 
@@ -346,7 +350,8 @@ async fn over(timer: &mut Timer, control: &Control) {
     control.over(now);
 }
 
-/// Waits for the permit, if there is one to wait for. Cancel-safe. Whoever gives it keeps a deadline.
+/// Waits for the permit, if there is one to wait for. Cancel-safe. It may never come: somebody has to look after the
+/// end of the request meanwhile.
 async fn permitted(slot: &mut Option<Permit>, control: &Control) -> Result<()> {
     let Some(permit) = slot else { return Ok(()) };
     let said = permit.await;
