@@ -35,7 +35,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Version, header};
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorSource, ErrorType, Result};
+use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
@@ -261,12 +261,10 @@ impl ProxyHttp for Gateway {
             (Stage::Arrived | Stage::Answered { .. } | Stage::Relaying(_), _) => return nothing_to_say(),
         };
         // A write that failed may have stopped in the middle of a chunk: nothing can follow it.
-        let unwritten = *error.esource() == ErrorSource::Downstream
-            && *error.etype() != held::OVERDUE
-            && *error.etype() != held::USELESS;
+        let torn = verdict::is_of_client(error);
         let written = match real.response_written().map(|head| head.status.is_informational()) {
             _ if control.is_over() => Ok(()),
-            Some(false) if unwritten => return nothing_to_say(),
+            Some(false) if torn => return nothing_to_say(),
             Some(false) => reply::last_words(real, words).await.inspect(|()| control.delivered()),
             Some(true) | None => reply::refuse(real, exchange, refusal).await,
         };

@@ -185,11 +185,14 @@ pub fn refusal(fault: Option<UpstreamFault>, failures: Failures, alias: &Alias) 
     }
 }
 
-/// A deadline's error is labelled "downstream" by Pingora, because the client side raises it.
 fn client_left(error: &Error, relay: &Relay) -> bool {
-    *error.esource() == ErrorSource::Downstream
-        && *error.etype() != OVERDUE
-        && relay.control.fault().is_none()
+    is_of_client(error) && relay.control.fault().is_none()
+}
+
+/// Whether reading from the client or writing to it has failed. A deadline's error is labelled "downstream" by
+/// Pingora, because the client side raises it.
+pub fn is_of_client(error: &Error) -> bool {
+    *error.esource() == ErrorSource::Downstream && *error.etype() != OVERDUE
 }
 
 /// A kept connection that was dead is found so at once; one that breaks later has been worked on.

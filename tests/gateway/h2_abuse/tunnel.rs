@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncWriteExt, copy, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
@@ -15,6 +16,9 @@ use crate::kit::papers::{Papers, Shows};
 
 /// How long an end that takes nothing more is listened to.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// What either of its sockets holds of answers on their way, bytes; the kernel doubles it. Left to itself it would let
+/// them grow to many megabytes, and take answers that nobody reads off the gateway's hands.
+const HELD: usize = 128 * 1024;
 
 /// A running tunnel. Dropping it stops the listener.
 #[derive(Debug)]
@@ -53,8 +57,10 @@ impl Drop for Tunnel {
 
 async fn lead(near: TcpStream, papers: Arc<Papers>, gateway: SocketAddr) {
     let _ = near.set_nodelay(true);
+    SockRef::from(&near).set_send_buffer_size(HELD).expect("a socket option");
     let config = papers.config(Shows::Nothing, &["h2"]);
     let Ok(far) = papers.connect(gateway, config).await else { return };
+    SockRef::from(far.get_ref().0).set_recv_buffer_size(HELD).expect("a socket option");
     assert_eq!(far.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()), "HTTP/2 is agreed on");
     let ((mut near_from, mut near_to), (mut far_from, mut far_to)) = (split(near), split(far));
     let up = async {
