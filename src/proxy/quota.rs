@@ -173,9 +173,8 @@ impl Quota {
         let now = Moment::now(snapshot);
         // What was sent before has been sent, and used nothing.
         let sent = if first { Charge::Nothing } else { Charge::Tokens(0) };
-        if let Some((_, mut before)) = self.pool.take() {
-            self.tell(|at| settling(&before, sent, at));
-            before.settle(sent, now.when);
+        if let Some((_, before)) = self.pool.take() {
+            self.end(before, sent, |mut before| before.settle(sent, now.when));
         }
         self.attempts += 1;
         let Some(gate) = &pool.gate else { return Ok(()) };
@@ -200,16 +199,29 @@ impl Quota {
     /// A request that costs its tenant nothing has still been sent to a pool, if it has been `sent`.
     pub fn settle(&mut self, charge: Charge, sent: bool, snapshot: &Snapshot) {
         let now = Moment::now(snapshot).when;
-        self.close(charge, sent, |taken, charge| taken.settle(charge, now));
+        self.close(charge, sent, |mut taken, charge| taken.settle(charge, now));
     }
 
-    fn close(&mut self, charge: Charge, sent: bool, close: impl Fn(&mut Reservation, Charge)) {
+    fn close(&mut self, charge: Charge, sent: bool, close: impl Fn(Reservation, Charge)) {
         let of_pool = if sent && charge == Charge::Nothing { Charge::Tokens(0) } else { charge };
         let own = self.own.take().map(|taken| (taken, charge));
         let pool = self.pool.take().map(|(_, taken)| (taken, of_pool));
-        for (mut taken, charge) in own.into_iter().chain(pool) {
-            self.tell(|at| settling(&taken, charge, at));
-            close(&mut taken, charge);
+        for (taken, charge) in own.into_iter().chain(pool) {
+            self.end(taken, charge, |taken| close(taken, charge));
+        }
+    }
+
+    /// Ends a reservation here and in the store, which takes what we alone have counted for the least of what all
+    /// have while it is young: our own count must never be ahead of what we have told it.
+    fn end(&self, taken: Reservation, charge: Charge, close: impl FnOnce(Reservation)) {
+        let Some((store, at)) = &self.store else { return close(taken) };
+        let changes = settling(&taken, charge, *at);
+        if changes.iter().any(|change| change.amount > 0) {
+            store.give(changes);
+            close(taken);
+        } else {
+            close(taken);
+            store.give(changes);
         }
     }
 
@@ -228,6 +240,6 @@ impl Quota {
 impl Drop for Quota {
     fn drop(&mut self) {
         // Cancelled before anyone settled it: dropping a reservation gives everything back.
-        self.close(Charge::Nothing, false, |_, _| {});
+        self.close(Charge::Nothing, false, |taken, _| drop(taken));
     }
 }

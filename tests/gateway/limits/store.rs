@@ -143,9 +143,11 @@ fn what_is_shared_is_settled_and_given_back() {
     daemons.iter().for_each(is_up);
     within_a_minute(Duration::from_secs(8));
     for daemon in &daemons {
-        assert_eq!(daemon.client().chat(&ask("general")).status, 200);
-        assert_eq!(daemon.client().chat(&ask("failing")).status, 502);
-        settled(daemon);
+        for (alias, status) in [("general", 200), ("failing", 502)] {
+            assert_eq!(daemon.client().chat(&ask(alias)).status, status);
+            // A young store takes what this gateway alone has counted for at least as much as it has.
+            settled(daemon);
+        }
     }
     let minute = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() / 60;
     let day = minute / (24 * 60);
