@@ -22,8 +22,8 @@ use crate::rules::tick::Tick;
 /// How long a busy backend that does not say is left alone.
 const COOL_DOWN: Duration = Duration::from_secs(1);
 
-/// How soon a dead connection is known to be dead: the way there and back, generously.
-const STALE: Duration = Duration::from_millis(500);
+/// How soon a dead connection is known to be dead: the way there and back, with a packet lost on it.
+const STALE: Duration = Duration::from_secs(1);
 
 /// Judges a failed attempt and marks the error accordingly. `reused` says whether the connection had
 /// served before.
