@@ -241,8 +241,9 @@ fn no_log_holds_a_key_a_prompt_or_an_answer() {
 fn a_line_of_the_log_tells_what_happened() {
     let upstream = Upstream::always(json_answer("ok"));
     let daemon = Gateway::new().backend(&upstream).start();
-    let answer = daemon.client().chat(&ask("general"));
-    daemon.client().chat(&ask("nobody"));
+    let mut client = daemon.client();
+    let answer = client.chat(&ask("general"));
+    client.chat(&ask("nobody"));
     let lines = daemon.log_lines(2);
     let (first, second) = (&lines[0], &lines[1]);
     assert_eq!(first["request_id"], answer.header("x-request-id").unwrap());

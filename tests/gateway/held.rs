@@ -561,12 +561,12 @@ fn a_client_that_is_slower_than_the_idle_time_still_gets_every_byte() {
     let pieces: Vec<&str> = std::iter::repeat_n(piece.as_str(), 1500).collect();
     for _ in 0..3 {
         let upstream = Upstream::always(sse_answer(&pieces));
-        let daemon = Gateway::new().backend(&upstream).idle("200ms").start();
+        let daemon = Gateway::new().backend(&upstream).idle("500ms").start();
         let mut client = daemon.client();
         client.send(&chat_request(KEY, &ask_stream("general")));
         let head = client.read_head();
         // Longer than `idle`, with more to read than the system's buffers take.
-        std::thread::sleep(Duration::from_millis(600));
+        std::thread::sleep(Duration::from_millis(1200));
         let answer = client.rest(head).expect("an answer");
         assert!(answer.text().ends_with("data: [DONE]\n\n"), "cut after {} bytes", answer.body.len());
     }

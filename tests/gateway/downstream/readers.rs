@@ -93,8 +93,15 @@ fn never() -> Line {
     let daemon = strict(&upstream).start();
     // What a process takes once and for all is nobody's share.
     let warm = ask_stream("general").replace("Hello", "warm");
-    let mut friends: Vec<_> = (0..CLIENTS).map(|_| daemon.client()).collect();
-    (0..5).for_each(|_| friends.iter_mut().for_each(|client| drop(client.chat(&warm))));
+    // Each asks at once: a connection whose first head is late is closed.
+    let mut friends: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let mut friend = daemon.client();
+            friend.chat(&warm);
+            friend
+        })
+        .collect();
+    (0..4).for_each(|_| friends.iter_mut().for_each(|client| drop(client.chat(&warm))));
     let first = upstream.requests().len();
     let before = memory(daemon.pid());
     let mut all: Vec<_> = (0..CLIENTS).map(|_| narrow(&daemon)).collect();

@@ -143,7 +143,7 @@ fn uneven() -> Vec<Line> {
             [vec![Step::Pause(Duration::from_millis(20))], Mode::Whole.answer("ok")].concat()
         }
     });
-    let (fast, slow) = (after(20, "ok"), after(200, "ok"));
+    let (fast, slow) = (after(20, "ok"), after(400, "ok"));
     let backends = [&fast, &slow, &flapping].map(|upstream| backend(&upstream.url()));
     let alone = Alone::start(Gateway::new().pool_line("balance: p2c_ewma"), &backends);
     let errors = AtomicUsize::new(0);
@@ -163,7 +163,7 @@ fn uneven() -> Vec<Line> {
         }
     });
     let late = slow.requests().len().saturating_sub(late_slow.into_inner());
-    let share = if late * 5 < CLIENTS * EACH / 2 { "little".to_owned() } else { format!("{late}") };
+    let share = if late * 4 < CLIENTS * EACH / 2 { "little".to_owned() } else { format!("{late}") };
     let seen = format!("{} errors, {share} for the slow one", errors.into_inner());
     vec![line("whole", "0 errors, little for the slow one", seen)]
 }

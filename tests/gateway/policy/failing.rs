@@ -74,8 +74,9 @@ fn why_it_fails_is_told_once_and_where_requests_go_on_without_it() {
 fn the_event_has_the_id_of_the_request_that_met_it_first() {
     let (model, moderator) = (model(), Upstream::refusing());
     let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 8s")).start();
+    let mut client = daemon.client();
     for _ in 0..2 {
-        assert_eq!(daemon.client().chat(&ask("hello")).status, 403);
+        assert_eq!(client.chat(&ask("hello")).status, 403);
     }
     wait_event(&daemon, "fails: ");
     let text = daemon.stderr();
@@ -114,8 +115,9 @@ fn it_is_told_when_it_answers_again() {
         Upstream::start(|seen| if seen.index < 2 { vec![Step::Close] } else { verdict(seen, false) });
     let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 8s, on_failure: allow")).start();
     let since = Instant::now();
+    let mut client = daemon.client();
     loop {
-        assert_eq!(daemon.client().chat(&ask("hello")).status, 200);
+        assert_eq!(client.chat(&ask("hello")).status, 200);
         if events(&daemon).len() > 1 {
             break;
         }
@@ -154,9 +156,10 @@ fn a_part_that_it_cannot_judge_is_told_of_each_request() {
     let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 8s, on_failure: allow")).start();
     let picture = json!({"type": "image_url", "image_url": {"url": "https://x/y"}});
     let text = json!({"type": "text", "text": "look"});
+    let mut client = daemon.client();
     for parts in [json!([picture, text]), json!([picture])] {
         let body = json!({"model": "general", "messages": [{"role": "user", "content": parts}]}).to_string();
-        assert_eq!(daemon.client().chat(&body).status, 200);
+        assert_eq!(client.chat(&body).status, 200);
     }
     let lines = daemon.log_lines(2);
     assert_eq!((&lines[0]["moderation"], &lines[1]["moderation"]), (&json!("partial"), &json!("skipped")));

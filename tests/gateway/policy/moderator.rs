@@ -118,8 +118,9 @@ fn the_first_token_is_the_clients_and_one_that_never_came_is_none() {
         steps
     });
     let daemon = Setup::new(&[&model], &asked(&moderator, ", timeout: 8s")).start();
+    let mut client = daemon.client();
     for body in [ask("hello"), ask_stream("general"), ask("a bad idea")] {
-        daemon.client().chat(&body);
+        client.chat(&body);
     }
     let lines = daemon.log_lines(3);
     for line in &lines[..2] {
@@ -236,6 +237,7 @@ fn a_client_that_leaves_is_noticed_while_a_finished_answer_waits() {
         std::thread::sleep(Duration::from_millis(300));
         assert!(client.nothing_yet());
         assert_eq!(daemon.client().chat(&ask("hello")).status, 429);
+        daemon.log_lines(1);
         drop(client);
         let lines = daemon.log_lines(2);
         assert_eq!((&lines[1]["status"], lines[1].get("reason")), (&json!(499), None), "{body}");

@@ -83,10 +83,11 @@ fn a_short_prompt_that_nearly_matches_all_the_time_is_read_to_its_end() {
 fn a_prompt_that_is_too_long_is_told_so() {
     let upstream = parrot();
     let daemon = Setup::new(&[&upstream], "max_prompt_tokens: 200").start();
-    assert_eq!(daemon.client().chat(&ask(&"word ".repeat(100))).status, 200);
-    let answer = daemon.client().chat(&ask(&"word ".repeat(400)));
+    let mut client = daemon.client();
+    assert_eq!(client.chat(&ask(&"word ".repeat(100))).status, 200);
+    let answer = client.chat(&ask(&"word ".repeat(400)));
     assert_wrong(&answer, "`messages` are longer than this model may be asked.");
-    let answer = daemon.client().chat(&ask(&"長い文章".repeat(100)));
+    let answer = client.chat(&ask(&"長い文章".repeat(100)));
     assert_wrong(&answer, "`messages` are longer than this model may be asked.");
     assert_eq!(daemon.log_lines(3)[1]["reason"], "invalid_request");
     assert_eq!(upstream.requests().len(), 1);
