@@ -10,15 +10,20 @@ use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use listenfd::ListenFd;
 use pingora_core::server::{ListenFds, RuntimeOpts, ShutdownWatch};
 use pingora_core::services::Service;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::held;
 use crate::config::place::{Fault, Way};
 use crate::config::plan::ListenAddress;
+
+/// How often it is looked whether somebody still waits to be accepted.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A socket that is wanted, and where the configuration says so.
 #[derive(Debug, Clone)]
@@ -65,6 +70,24 @@ impl Sockets {
     pub fn copies(&self) -> io::Result<Vec<Named>> {
         let all = held(&self.0);
         all.iter().map(|(name, socket)| Ok((name.clone(), socket.try_clone()?))).collect()
+    }
+
+    /// Waits until whoever has connected is accepted, for so long at most. Says whether all were.
+    pub fn let_in(&self, at_most: Duration) -> bool {
+        let close = Instant::now() + at_most;
+        while self.are_knocked_at() {
+            if Instant::now() >= close {
+                return false;
+            }
+            std::thread::sleep(LOOK);
+        }
+        true
+    }
+
+    fn are_knocked_at(&self) -> bool {
+        let all = held(&self.0);
+        let mut doors: Vec<_> = all.iter().map(|(_, socket)| PollFd::new(socket, PollFlags::IN)).collect();
+        poll(&mut doors, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     /// Lets go of them, so that nobody listens once Pingora's copies are closed too.
@@ -219,6 +242,33 @@ mod tests {
 
     fn wanted(address: ListenAddress) -> Wanted {
         Wanted { address, way: Way::to("server").field("listen") }
+    }
+
+    #[test]
+    fn who_has_connected_is_waited_for_and_not_for_ever() {
+        let (long, short) = (Duration::from_secs(60), Duration::from_millis(50));
+        let folder = Scratch::new();
+        let (tcp, path) = (TcpListener::bind("127.0.0.1:0").unwrap(), folder.path().join("socket"));
+        let (unix, address) = (UnixListener::bind(&path).unwrap(), tcp.local_addr().unwrap());
+        let copies: [OwnedFd; 2] = [tcp.try_clone().unwrap().into(), unix.try_clone().unwrap().into()];
+        let sockets = Sockets(Arc::new(Mutex::new(copies.map(|socket| (String::new(), socket)).into())));
+        assert!(sockets.let_in(Duration::ZERO), "nobody has come");
+
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        assert!(!sockets.let_in(short), "nobody accepts");
+        std::thread::scope(|scope| {
+            scope.spawn(|| tcp.accept().unwrap());
+            assert!(sockets.let_in(long));
+        });
+        let _client = UnixStream::connect(&path).unwrap();
+        assert!(!sockets.let_in(short), "nobody accepts");
+        std::thread::scope(|scope| {
+            scope.spawn(|| unix.accept().unwrap());
+            assert!(sockets.let_in(long));
+        });
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        sockets.close();
+        assert!(sockets.let_in(Duration::ZERO), "they are no longer ours");
     }
 
     #[test]

@@ -29,12 +29,22 @@ const LOOK: Duration = Duration::from_millis(10);
 /// How long connections are still accepted that were made before the word came: they are answered with 503,
 /// where closing the listener would reset them.
 const QUEUED: Duration = Duration::from_millis(50);
+/// How much longer, at most, while somebody still waits to be accepted: a busy machine takes its time.
+const BUSY: Duration = Duration::from_millis(250);
 /// How long requests that are cut may take to be told.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long HTTP/2 connections may take to be closed in order when no request runs any more: what of an answer is not
 /// yet written is, and the last GOAWAY follows when the client has answered the first (RFC 9113, 6.8). With it, an
 /// idle daemon is gone in less than a second. What HTTP/1.1 has written is the kernel's.
 const FAREWELL: Duration = Duration::from_millis(800);
+
+/// Who accepts connections when we no longer do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Nobody,
+    /// The process that has our sockets, too.
+    Another,
+}
 
 /// All that leaving takes. One for the process.
 pub struct Leaving {
@@ -99,7 +109,8 @@ impl Leaving {
             notify::stopping(&format!("stopping when {running} running requests have ended"));
             self.forget_run_dir();
         }
-        self.leave(|this| this.metrics.serving.get() == 0);
+        let next = if before == Stage::HandedOver { Next::Another } else { Next::Nobody };
+        self.leave(next, |this| this.metrics.serving.get() == 0);
     }
 
     /// Another process serves in our place. What comes on our connections is still answered. `false` when we
@@ -113,14 +124,14 @@ impl Leaving {
         log::info!("process {successor} serves from now on; leaving when our connections have ended");
         notify::successor(successor);
         // Those that are kept have their next request answered, and are told that it was the last.
-        self.leave(|this| this.seats.count() == 0);
+        self.leave(Next::Another, |this| this.seats.count() == 0);
         true
     }
 
     /// We were to take over and do not: what we have accepted meanwhile is still answered.
     pub fn give_up(self: &Arc<Self>) {
         if self.life.go_on(Stage::Stopping) {
-            self.leave(|this| this.metrics.serving.get() == 0);
+            self.leave(Next::Another, |this| this.metrics.serving.get() == 0);
         }
     }
 
@@ -140,13 +151,14 @@ impl Leaving {
         std::process::exit(0)
     }
 
-    fn leave(self: &Arc<Self>, is_over: impl Fn(&Self) -> bool + Send + 'static) {
+    fn leave(self: &Arc<Self>, next: Next, is_over: impl Fn(&Self) -> bool + Send + 'static) {
         let end = Instant::now() + self.live.load().drain;
         self.life.end_at(end);
         let this = self.clone();
         std::thread::spawn(move || {
-            if this.life.stage() == Stage::Stopping {
+            if next == Next::Nobody {
                 std::thread::sleep(QUEUED);
+                this.sockets.let_in(BUSY);
             }
             this.sockets.close();
             this.told.send_replace(true);

@@ -174,7 +174,7 @@ impl Quota {
         // What was sent before has been sent, and used nothing.
         let sent = if first { Charge::Nothing } else { Charge::Tokens(0) };
         if let Some((_, before)) = self.pool.take() {
-            self.end(before, sent, |mut before| before.settle(sent, now.when));
+            self.end(before, sent, now.when);
         }
         self.attempts += 1;
         let Some(gate) = &pool.gate else { return Ok(()) };
@@ -199,29 +199,34 @@ impl Quota {
     /// A request that costs its tenant nothing has still been sent to a pool, if it has been `sent`.
     pub fn settle(&mut self, charge: Charge, sent: bool, snapshot: &Snapshot) {
         let now = Moment::now(snapshot).when;
-        self.close(charge, sent, |mut taken, charge| taken.settle(charge, now));
+        self.close(charge, sent, Some(now));
     }
 
-    fn close(&mut self, charge: Charge, sent: bool, close: impl Fn(Reservation, Charge)) {
+    fn close(&mut self, charge: Charge, sent: bool, now: Option<When>) {
         let of_pool = if sent && charge == Charge::Nothing { Charge::Tokens(0) } else { charge };
         let own = self.own.take().map(|taken| (taken, charge));
         let pool = self.pool.take().map(|(_, taken)| (taken, of_pool));
         for (taken, charge) in own.into_iter().chain(pool) {
-            self.end(taken, charge, |taken| close(taken, charge));
+            let now = now.unwrap_or(taken.taken());
+            self.end(taken, charge, now);
         }
     }
 
-    /// Ends a reservation here and in the store, which takes what we alone have counted for the least of what all
-    /// have while it is young: our own count must never be ahead of what we have told it.
-    fn end(&self, taken: Reservation, charge: Charge, close: impl FnOnce(Reservation)) {
-        let Some((store, at)) = &self.store else { return close(taken) };
-        let changes = settling(&taken, charge, *at);
-        if changes.iter().any(|change| change.amount > 0) {
-            store.give(changes);
-            close(taken);
-        } else {
-            close(taken);
-            store.give(changes);
+    /// Ends a reservation here and in the store.
+    ///
+    /// A young store takes what we alone have counted for the least of what all have. So the store is the first to
+    /// hear of a debt and the last to hear of what is given back: told the other way around, it could count either
+    /// twice when a request comes in between. Who waits for the slot comes behind both.
+    fn end(&self, mut taken: Reservation, charge: Charge, now: When) {
+        let Some((store, at)) = &self.store else { return taken.settle(charge, now) };
+        let (debts, back): (Vec<_>, Vec<_>) =
+            settling(&taken, charge, *at).into_iter().partition(|change| change.amount > 0);
+        if !debts.is_empty() {
+            store.give(debts);
+        }
+        taken.settle(charge, now);
+        if !back.is_empty() {
+            store.give(back);
         }
     }
 
@@ -239,7 +244,10 @@ impl Quota {
 
 impl Drop for Quota {
     fn drop(&mut self) {
-        // Cancelled before anyone settled it: dropping a reservation gives everything back.
-        self.close(Charge::Nothing, false, |taken, _| drop(taken));
+        // Cancelled before anyone settled it.
+        self.close(Charge::Nothing, false, None);
     }
 }
+
+#[cfg(test)]
+mod tests;

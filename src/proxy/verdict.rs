@@ -189,8 +189,9 @@ fn client_left(error: &Error, relay: &Relay) -> bool {
     is_of_client(error) && relay.control.fault().is_none()
 }
 
-/// Whether reading from the client or writing to it has failed. A deadline's error is labelled "downstream" by
-/// Pingora, because the client side raises it.
+/// Whether reading from the client or writing to it has failed, where an answer has begun. A deadline's error is
+/// labelled "downstream" by Pingora, because the client side raises it; so is that of a permit that was not given,
+/// before anything is written.
 pub fn is_of_client(error: &Error) -> bool {
     *error.esource() == ErrorSource::Downstream && *error.etype() != OVERDUE
 }

@@ -547,6 +547,20 @@ fn one_attempt_survives_a_kept_connection_that_was_closed() {
     );
 }
 
+/// What breaks after a while may have been worked on: no dead connection, and an attempt like any other.
+#[test]
+fn one_attempt_is_all_when_a_kept_connection_breaks_later() {
+    let upstream = Upstream::start(|seen| match seen.index {
+        1 => vec![Step::Pause(Duration::from_millis(1500)), Step::Close],
+        _ => json_answer("ok"),
+    });
+    let daemon = Gateway::new().backend(&upstream).attempts(1).start();
+    let mut client = daemon.client();
+    assert_eq!([200, 502, 200], [(); 3].map(|()| client.chat(&ask("general")).status));
+    assert_eq!(daemon.metric("byname_retries_total"), Some(0.0));
+    assert_eq!(daemon.log_lines(3)[1]["attempts"], 1);
+}
+
 #[test]
 fn a_backend_alone_is_not_said_to_be_tried_again() {
     let upstream = Upstream::always(error_answer(500));

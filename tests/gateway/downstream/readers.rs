@@ -104,9 +104,14 @@ fn never() -> Line {
     (0..4).for_each(|_| friends.iter_mut().for_each(|client| drop(client.chat(&warm))));
     let first = upstream.requests().len();
     let before = memory(daemon.pid());
-    let mut all: Vec<_> = (0..CLIENTS).map(|_| narrow(&daemon)).collect();
     let since = Instant::now();
-    all.iter_mut().for_each(|client| client.send(&chat_request(KEY, &ask_stream("general"))));
+    let _all: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = narrow(&daemon);
+            client.send(&chat_request(KEY, &ask_stream("general")));
+            client
+        })
+        .collect();
     upstream.wait_requests(first + CLIENTS);
     std::thread::sleep(PATIENCE / 2);
     let each = memory(daemon.pid()).saturating_sub(before) / CLIENTS;

@@ -281,7 +281,7 @@ pub fn cases(table: &mut Table) {
         let text = |number: usize| {
             site.generation(number, &up.farm.url(), "").replace(
                 "backends: [ ",
-                &format!("health: {{ interval: 100ms, timeout: 5s, failures: 1 }}\n    backends: [ {{ url: \"http://{down}/v1\" }}, "),
+                &format!("health: {{ interval: 2s, timeout: 2s, failures: 1 }}\n    backends: [ {{ url: \"http://{down}/v1\" }}, "),
             )
         };
         site.write(&text(0));
