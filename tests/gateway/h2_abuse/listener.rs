@@ -36,6 +36,7 @@ pub fn cases() -> Vec<Case> {
             in_all,
         )
         .growth(16 * 1024)
+        .crowded()
         .with(|gateway| gateway.server("max_connections", "60")),
     ]);
     cases

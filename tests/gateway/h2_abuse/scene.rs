@@ -200,6 +200,15 @@ fn timed(client: &mut Client) -> Option<Duration> {
     (answer.status == 200).then(|| since.elapsed())
 }
 
+/// What the other client does when its connection is closed between two questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// Tells: nobody had a reason to.
+    Told,
+    /// Comes again, as any client does: seats are short, and whoever is idle may lose its own.
+    ComesAgain,
+}
+
 /// Another tenant's client on a connection of its own, who asks again and again.
 pub struct Other {
     stop: Arc<AtomicBool>,
@@ -208,14 +217,19 @@ pub struct Other {
 }
 
 impl Other {
-    pub fn start(scene: &Scene) -> Self {
+    pub fn start(scene: &Scene, closed: Closed) -> Self {
         let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (over, served) = (Arc::clone(&stop), Arc::clone(&count));
-        let mut client = scene.daemon.client();
+        let (mut client, address) = (scene.daemon.client(), scene.daemon.addr());
         let thread = thread::spawn(move || {
             let (mut failed, mut slowest) = (0, Duration::ZERO);
             while !over.load(Ordering::Relaxed) {
-                match timed(&mut client) {
+                let mut time = timed(&mut client);
+                if time.is_none() && closed == Closed::ComesAgain {
+                    client = Client::connect(address);
+                    time = timed(&mut client);
+                }
+                match time {
                     Some(time) => slowest = slowest.max(time),
                     None => {
                         failed += 1;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::scene::{Other, Scene, Via, Watch};
+use super::scene::{Closed, Other, Scene, Via, Watch};
 use crate::kit::config::Gateway;
 use crate::kit::table::{Row, caught, in_order};
 
@@ -19,6 +19,7 @@ pub struct Case {
     change: fn(Gateway) -> Gateway,
     test: Box<dyn Fn(&mut Scene) -> String + Send + Sync>,
     end: AtTheEnd,
+    others: Closed,
     via: Via,
 }
 
@@ -40,8 +41,9 @@ impl Case {
         test: impl Fn(&mut Scene) -> String + Send + Sync + 'static,
     ) -> Self {
         let change = |gateway: Gateway| gateway;
-        let (end, via) = (AtTheEnd::Serves, Via::Plain);
-        Self { id, what, expected: expected.into(), growth: GROWTH, change, test: Box::new(test), end, via }
+        let (end, others, via) = (AtTheEnd::Serves, Closed::Told, Via::Plain);
+        let (expected, test) = (expected.into(), Box::new(test));
+        Self { id, what, expected, growth: GROWTH, change, test, end, others, via }
     }
 
     /// A configuration that differs.
@@ -60,6 +62,12 @@ impl Case {
     pub fn through_tls(mut self) -> Self {
         self.via = Via::Tls;
         self.growth += 1024;
+        self
+    }
+
+    /// Others may lose their connections while they are idle.
+    pub fn crowded(mut self) -> Self {
+        self.others = Closed::ComesAgain;
         self
     }
 
@@ -89,7 +97,7 @@ impl Case {
         if self.end == AtTheEnd::IsGone {
             return self.row(Ok((self.test)(&mut scene)));
         }
-        let (watch, other) = (Watch::start(scene.daemon.pid()), Other::start(&scene));
+        let (watch, other) = (Watch::start(scene.daemon.pid()), Other::start(&scene, self.others));
         let mut seen = (self.test)(&mut scene);
         let good = scene.good();
         let (served, failed, slowest) = other.stop();

@@ -41,10 +41,12 @@ pub fn cases() -> Vec<Case> {
                 .map(|_| {
                     let mut client = daemon.client();
                     client.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n");
-                    std::thread::sleep(Duration::from_millis(50));
                     client
                 })
                 .collect();
+            daemon.wait_metric("byname_connections{state=\"idle\"}", 4.0);
+            // Accepted; what they have said is read a moment later, and shows nowhere.
+            std::thread::sleep(Duration::from_millis(500));
             let mut fifth = daemon.client();
             let _ = fifth.try_send(&chat_request(A, &ask("general")));
             let a = fifth.try_read().map_or("closed".to_owned(), |answer| told(&answer));
