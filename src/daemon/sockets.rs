@@ -253,14 +253,24 @@ mod tests {
         let copies: [OwnedFd; 2] = [tcp.try_clone().unwrap().into(), unix.try_clone().unwrap().into()];
         let sockets = Sockets(Arc::new(Mutex::new(copies.map(|socket| (String::new(), socket)).into())));
         assert!(sockets.let_in(Duration::ZERO), "nobody has come");
+        // A busy kernel may queue a connection a moment after it was made.
+        let wait_for_a_knock = || {
+            let since = Instant::now();
+            while !sockets.are_knocked_at() {
+                assert!(since.elapsed() < long, "nobody is seen to knock");
+                std::thread::sleep(LOOK);
+            }
+        };
 
         let _client = std::net::TcpStream::connect(address).unwrap();
+        wait_for_a_knock();
         assert!(!sockets.let_in(short), "nobody accepts");
         std::thread::scope(|scope| {
             scope.spawn(|| tcp.accept().unwrap());
             assert!(sockets.let_in(long));
         });
         let _client = UnixStream::connect(&path).unwrap();
+        wait_for_a_knock();
         assert!(!sockets.let_in(short), "nobody accepts");
         std::thread::scope(|scope| {
             scope.spawn(|| unix.accept().unwrap());

@@ -270,17 +270,18 @@ fn a_stream_that_is_kept_back_is_not_silent() {
     // All of it is kept back for longer than the backend may be silent.
     let upstream = Upstream::start(|_| {
         let mut steps = vec![sse_head()];
-        for event in sse_events(&["secret", " ", "-", "-", "-", "-", "-"]) {
+        let words = [["secret", " "].as_slice(), &["-"; 12]].concat();
+        for event in sse_events(&words) {
             steps.extend([chunk(event), Step::Pause(Duration::from_millis(250))]);
         }
         steps.push(last_chunk());
         steps
     });
-    let daemon = Setup::new(&[&upstream], POLICY).silence("1s").start();
+    let daemon = Setup::new(&[&upstream], POLICY).silence("3s").start();
     let answer = daemon.client().chat(&stream(""));
     assert_eq!(
         (answer.status, split::text(&answer.body).as_str()),
-        (200, "secret -----"),
+        (200, "secret ------------"),
         "{}",
         answer.everything()
     );
