@@ -100,7 +100,7 @@ fn every_size_and_framing_arrives_whole_on_one_connection() {
         }
     }
     assert_eq!(upstream.connections(), 1);
-    assert_eq!(daemon.metric("byname_body_bytes"), Some(0.0));
+    daemon.wait_metric("byname_body_bytes", 0.0);
 }
 
 #[test]
