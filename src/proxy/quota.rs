@@ -20,7 +20,7 @@ use crate::rules::limits::period::Today;
 use crate::rules::limits::standing::Standing;
 use crate::rules::limits::{LimitKind, SLOT_WAIT};
 use crate::rules::pools::Pool;
-use crate::rules::store::{Change, Store};
+use crate::rules::store::Store;
 use crate::rules::tokens;
 use crate::wire::request::ChatRequest;
 use crate::wire::weigh::{Weight, weigh};
@@ -183,15 +183,11 @@ impl Quota {
         let limits = vec![gate.limit.clone()];
         let taken =
             gate.book.reserve(limits, tokens, now.when, windows, instances).map_err(|full| full.wait)?;
-        self.tell(|at| taking(&taken, at));
+        if let Some((store, at)) = &self.store {
+            store.give(taking(&taken, *at));
+        }
         self.pool = Some((pool.clone(), taken));
         Ok(())
-    }
-
-    fn tell(&self, changes: impl Fn(SystemTime) -> Vec<Change>) {
-        if let Some((store, at)) = &self.store {
-            store.give(changes(*at));
-        }
     }
 
     /// Replaces what was taken by what it was, and gives slots back.

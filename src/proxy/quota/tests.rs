@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::rules::limits::LimitRules;
 use crate::rules::limits::book::Book;
-use crate::rules::store::{Ask, Gone, State, Verdict};
+use crate::rules::store::{Ask, Change, Gone, State, Verdict};
 use crate::rules::tick::Tick;
 
 /// A store that notes what it is told: the amounts, and what the book has counted meanwhile, tokens and slots.

@@ -163,7 +163,7 @@ fn uneven() -> Vec<Line> {
         }
     });
     let late = slow.requests().len().saturating_sub(late_slow.into_inner());
-    let share = if late * 4 < CLIENTS * EACH / 2 { "little".to_owned() } else { format!("{late}") };
+    let share = if late * 5 < CLIENTS * EACH / 2 { "little".to_owned() } else { format!("{late}") };
     let seen = format!("{} errors, {share} for the slow one", errors.into_inner());
     vec![line("whole", "0 errors, little for the slow one", seen)]
 }

@@ -23,8 +23,6 @@ use crate::kit::{DEADLINE, KEY_GLOBEX, MODEL, ports};
 /// When a backend must have been left at the latest; `leaving` of the trials says how soon it is. All deadlines of
 /// these cases that could be taken for it are longer.
 const LEFT: Duration = Duration::from_secs(8);
-/// What the answers of `large` say, bytes.
-pub const LARGE: usize = 300_000;
 /// Between two questions of the other client, and two looks at the process.
 const TICK: Duration = Duration::from_millis(5);
 /// Questions before the abuse begins: they fill pools and tables, and show how long an answer takes.
@@ -53,7 +51,7 @@ pub struct Scene {
     pub endless: Upstream,
     /// Streams until gate `go` is opened; alias `held`.
     pub held: Upstream,
-    /// Answers at once, with [`LARGE`]; alias `large`.
+    /// Answers at once, with 300 KB; alias `large`.
     pub large: Upstream,
     sent: Arc<AtomicU64>,
 }
@@ -66,7 +64,7 @@ impl Scene {
         let silent = Upstream::always(vec![Step::Stall]);
         let endless = Upstream::start(|_| endless_stream());
         let held = Upstream::start(|_| held_stream());
-        let large = Upstream::always(json_answer(&"x".repeat(LARGE)));
+        let large = Upstream::always(json_answer(&"x".repeat(300_000)));
         let gateway = Gateway::new()
             .h2c()
             .server("unknown_keys_per_minute", "1000000")
