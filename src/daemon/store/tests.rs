@@ -341,6 +341,8 @@ fn only_who_may_sign_in_is_let_in() {
     ];
     for stranger in &strangers {
         let gateway = Gateway::new(stranger);
+        eventually("it is told", || !gateway.told.states.lock().unwrap().is_empty());
+        // Some attempts more.
         thread::sleep(Duration::from_millis(400));
         assert_eq!(*gateway.told.states.lock().unwrap(), [State::Down], "once, and not for each attempt");
         assert_eq!((gateway.store().state(), gateway.take(&[ask("a", 10, 1)])), (State::Down, Err(Gone)));
